@@ -1,0 +1,3 @@
+"""Ekiden, the complete mail server in Python."""
+
+__version__ = "0.1.0"

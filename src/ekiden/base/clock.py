@@ -1,0 +1,20 @@
+"""What time it is, as an injected thing."""
+
+from __future__ import annotations
+
+from typing import NewType, Protocol
+
+Millis = NewType("Millis", int)
+"""Milliseconds since 1970-01-01 00:00 UTC."""
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for intervals."""
+
+    def now(self) -> Millis:
+        """The wall clock; may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; the zero point means nothing."""
+        ...
