@@ -18,3 +18,11 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that only grow; the zero point means nothing."""
         ...
+
+
+class Timer(Clock, Protocol):
+    """A clock that one can also wait on, for work that is due at a time of day (retries, upkeep)."""
+
+    async def sleep_until(self, at: Millis) -> None:
+        """Return once now() >= at; at once if that is so already. May be cancelled."""
+        ...
