@@ -1,0 +1,132 @@
+"""The header of a message or of a body part: its fields, untouched and in order, and where the body begins.
+
+The one place that decides where a header ends; DKIM, MIME, IMAP and the store all take it from here. A header ends at
+the first empty line, or before the first line that is neither a field nor the continuation of one. Lines may end in
+CRLF or LF; a bare CR ends nothing. Never raises; the time is linear in the header.
+Source: RFC 5322 §2.2, RFC 5322 §4.5.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import chain
+
+HEADER_BYTES = 1 << 20
+"""The largest header block that a door lets in."""
+FIELDS = 2_000
+"""The most fields that a door lets in."""
+FIELD_BYTES = 256 << 10
+"""The longest field that a door lets in."""
+_FIELDS_KEPT = 10_000  # what we read of a header that came in by another way
+
+# The header of well-formed mail: CRLF everywhere, nothing between name and colon. One call reads it all.
+_STRICT = re.compile(rb"^([!-9;-~]++):([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n", re.MULTILINE)
+_LOOSE = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
+_WHOLE = re.compile(rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Fields in order. Names are compared without regard to ASCII case.
+
+    fields: (name, value): the name as written, without white space before the colon; the value is all from the colon
+    to the line end that closes the field, folds and leading space kept, without that line end.
+    block: the header as it stood, without the empty line. body_at: offset of the body in the bytes that were parsed.
+    complete: False where there were more than 10,000 fields; then fields holds the first of them.
+    """
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    body_at: int
+    block: bytes = b""
+    complete: bool = True
+    _index: dict[bytes, list[bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def first(self, name: bytes) -> bytes | None:
+        """The raw value of the first field of this name, or None. name: in lower case."""
+        values = self._by_name().get(name)
+        return values[0] if values else None
+
+    def all(self, name: bytes) -> tuple[bytes, ...]:
+        """The raw values of all fields of this name, in order. name: in lower case."""
+        return tuple(self._by_name().get(name, ()))
+
+    def count(self, name: bytes) -> int:
+        """How many fields have this name. name: in lower case."""
+        return len(self._by_name().get(name, ()))
+
+    def text(self, name: bytes) -> bytes:
+        """The first value of this name, unfolded and without outer white space; b"" if there is none."""
+        values = self._by_name().get(name)
+        return unfold(values[0]) if values else b""
+
+    def whole(self) -> tuple[bytes, ...]:
+        """Each field as it stood, with the space before its colon and its line end; joined they are the block."""
+        return tuple(_WHOLE.findall(self.block)[: len(self.fields)])
+
+    def _by_name(self) -> dict[bytes, list[bytes]]:
+        index = self._index
+        if not index:
+            for name, value in self.fields:
+                name = name.lower()
+                if name in index:
+                    index[name].append(value)
+                else:
+                    index[name] = [value]
+        return index
+
+
+def parse_headers(raw: bytes, at: int = 0, end: int | None = None) -> Headers:
+    """The header that begins at offset at. end: where the part ends that it belongs to; default the end of raw."""
+    stop = len(raw) if end is None else end
+    if raw.startswith(b"\r\n", at, stop):
+        return Headers((), at + 2)
+    empty_line = raw.find(b"\r\n\r\n", at, min(stop, at + HEADER_BYTES))
+    if empty_line >= 0:
+        block = raw[at : empty_line + 2]
+        fields = _STRICT.findall(block)
+        # All of the block is in the fields, or else something in it is not well-formed.
+        if len(b"".join(chain.from_iterable(fields))) + 3 * len(fields) == len(block) and len(fields) <= _FIELDS_KEPT:
+            return Headers(tuple(fields), empty_line + 4, block)
+    return _parse_any(raw, at, stop)
+
+
+def unfold(value: bytes) -> bytes:
+    """A value on one line (RFC 5322 §2.2.3), without white space around it."""
+    if b"\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t\r\n")
+
+
+def over_limits(headers: Headers) -> str:
+    """Why a door must refuse this header (552 5.3.4), in words for the log; "" if it may pass."""
+    if len(headers.block) > HEADER_BYTES:
+        return "header block over 1 MiB"
+    if len(headers.fields) > FIELDS or not headers.complete:
+        return "more than 2,000 header fields"
+    if len(headers.block) > FIELD_BYTES and max(map(len, headers.whole()), default=0) > FIELD_BYTES:
+        return "header field over 256 KiB"
+    return ""
+
+
+def _parse_any(raw: bytes, at: int, stop: int) -> Headers:
+    """The long way: any line ends, any nonsense."""
+    fields: list[tuple[bytes, bytes]] = []
+    position = at
+    complete = True
+    while match := _LOOSE.match(raw, position, stop):
+        if len(fields) == _FIELDS_KEPT:
+            complete = False
+            while match := _WHOLE.match(raw, position, stop):
+                position = match.end()
+            break
+        value = match[2]
+        fields.append((match[1], value[:-1] if value.endswith(b"\r") else value))
+        position = match.end()
+    block = raw[at:position]
+    if raw.startswith(b"\r\n", position, stop):
+        position += 2
+    elif raw.startswith(b"\n", position, stop):
+        position += 1
+    return Headers(tuple(fields), position, block, complete)
