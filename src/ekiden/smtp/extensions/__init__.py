@@ -1,0 +1,1 @@
+"""Drop-in folder: one ESMTP extension a file, each declares EXTENSION."""

@@ -1,0 +1,683 @@
+"""The server's side of SMTP, submission and LMTP, as a machine without a socket.
+
+It answers what grammar can answer: syntax, order, limits, RSET, NOOP, HELP, VRFY, end of data. It asks the session what needs
+judgement: may this peer, this sender, this recipient, this password, this message? An event whose docstring says "Answer:" is
+such a question: until it is answered no further event comes, and what the peer pipelined waits. Replies of a pipelined group
+leave together, because the pump takes the output only when the machine needs more bytes.
+Source: RFC 5321, RFC 2033 (LMTP), RFC 2920 §3.2, RFC 3207 §4, RFC 4954 §4.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ekiden.base.errors import BadValue, ProtocolError
+from ekiden.smtp import replies
+from ekiden.smtp.commands import (
+    Hello,
+    MailFrom,
+    RcptTo,
+    decode_base64,
+    holds_garbage,
+    parse_hello,
+    parse_initial_response,
+    parse_mail,
+    parse_rcpt,
+    shown,
+)
+from ekiden.smtp.data import ContentReader
+from ekiden.smtp.extension import Extension, View, all_extensions, offer
+from ekiden.smtp.replies import Reply
+
+__all__ = [
+    "AuthResponse", "AuthStart", "BodyChunk", "BodyEnd", "DataStart", "Hello", "MailFrom", "Quit", "RcptTo", "Refused", "Reset",
+    "ServerEvent", "ServerSettings", "SmtpServer", "StartTls",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a listener tells its machines. The counts and sizes are those of the operator's limits table.
+
+    listener: "mx", "submission", "submissions" or "lmtp". command_bytes, auth_bytes: longest line with CRLF.
+    dropped_bytes: how much of an over-long line is thrown away before the connection is closed.
+    excess_bytes: how much content beyond message_bytes is read before the connection is closed.
+    line_bytes: longest line of content, 0 for any. messages: per connection, 0 for any.
+    errors_soft: from the how manyth 5xx on each one is delayed by error_delay_s; errors_hard: which one ends the connection.
+    idle_commands: RSET, NOOP, VRFY, HELP, EHLO between two messages. refuse_early: None means on the MX door only.
+    """
+
+    hostname: str
+    listener: str = "mx"
+    message_bytes: int = 50_000_000
+    command_bytes: int = 4096
+    auth_bytes: int = 12_288
+    dropped_bytes: int = 65_536
+    excess_bytes: int = 1 << 20
+    line_bytes: int = 65_536
+    recipients: int = 1000
+    messages: int = 100
+    errors_soft: int = 10
+    errors_hard: int = 20
+    error_delay_s: float = 1.0
+    idle_commands: int = 100
+    refuse_early: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataStart:
+    """The peer wants to send the message. Answer: accept() (354) or answer() with a refusal, which ends the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyChunk:
+    """A piece of content, dot-stuffing undone; never empty. Needs no answer."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BodyEnd:
+    """The message is complete. size: bytes of content, also of what was thrown away.
+
+    problem: where not None, nothing may be stored and this is the reply to give.
+    Answer: answer(); in LMTP answer_recipient() once for each accepted recipient, or answer() for all of them.
+    """
+
+    size: int
+    problem: Reply | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthStart:
+    """AUTH with a mechanism that was offered. initial: decoded initial response, None where there was none.
+
+    Answer: challenge(), accept() (235) or answer().
+    """
+
+    mechanism: str
+    initial: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """What the peer answered to a challenge, decoded. Answer: as AuthStart.
+
+    data is None where the exchange is over (cancelled, or not base64) and has been answered: then no answer is needed.
+    """
+
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """The peer wants TLS. Answer: accept() (220), then look at wants_close, start the handshake, call secured(); or answer()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """RSET ended a transaction. Needs no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """The peer said goodbye and has been answered. Needs no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The machine itself has refused a line. line: printable, without secrets. Needs no answer."""
+
+    line: str
+    reply: Reply
+
+
+ServerEvent = (
+    Hello | MailFrom | RcptTo | DataStart | BodyChunk | BodyEnd | AuthStart | AuthResponse | StartTls | Reset | Quit | Refused
+)
+
+_AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]+))?")
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) ", re.IGNORECASE)
+_KNOWN_BUT_ABSENT = frozenset({b"BDAT", b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"ATRN", b"BURL"})
+_AFTER_VERB = frozenset({b"", b" ", b"\t"})
+_DATA_START = DataStart()
+_START_TLS = StartTls()
+_RESET = Reset()
+_QUIT = Quit()
+
+
+class SmtpServer:
+    """One conversation with one client. Use: greet(), then receive(), next_event(), take_output() as base.machine tells.
+
+    secure: TLS is active from the start. offers_auth: SASL mechanisms, offered under TLS only.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        secure: bool = False,
+        offers_starttls: bool = False,
+        offers_auth: tuple[str, ...] = (),
+        extensions: tuple[Extension, ...] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._extensions = all_extensions() if extensions is None else extensions
+        self._is_lmtp = settings.listener == "lmtp"
+        self._needs_login = settings.listener.startswith("submission")
+        self._offers_starttls = offers_starttls
+        self._offers_auth = offers_auth
+        self._secure = secure
+        self._signed_in = False
+        self._buffer = b""
+        self._at = 0
+        self._more: list[bytes] = []
+        self._more_bytes = 0
+        self._output: list[bytes] = []
+        self._greeted = False
+        self._closing = False
+        self._eof = False
+        self._handshaking = False
+        self._clear_after_starttls = False
+        self._question: Callable[[Reply | None], None] | None = None
+        self._pending: ServerEvent | None = None
+        self._content: ContentReader | None = None
+        self._in_auth = False
+        self._too_long: Reply | None = None
+        self._dropped = 0
+        self._errors = 0
+        self._idle_commands = 0
+        self._messages = 0
+        self._delay_s = 0.0
+        self._asked_hello = Hello("", "")
+        self._forget_peer()
+        self._verbs: dict[bytes, Callable[[bytes], ServerEvent | None]] = {
+            b"MAIL": self._mail, b"RCPT": self._rcpt, b"DATA": self._data, b"RSET": self._rset, b"QUIT": self._quit,
+            b"EHLO": self._greeting, b"HELO": self._greeting, b"LHLO": self._greeting, b"NOOP": self._noop,
+            b"AUTH": self._auth, b"STAR": self._starttls, b"VRFY": self._vrfy, b"HELP": self._help,
+        }  # fmt: skip
+
+    # ---- what the pump calls -----------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        if self._closing:
+            return
+        if self._handshaking:
+            self._clear_after_starttls = True
+        elif self._at >= len(self._buffer) and not self._more:
+            self._buffer, self._at = data, 0
+        else:
+            self._more.append(data)
+            self._more_bytes += len(data)
+
+    def receive_eof(self) -> None:
+        """The peer sends no more; what it sent before is still worked on."""
+        self._eof = True
+
+    def next_event(self) -> ServerEvent | None:
+        """The next event, or None when bytes, greet() or an answer are needed first."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            return pending
+        while self._question is None and not self._closing and self._greeted and not self._handshaking:
+            if self._more:
+                self._buffer = b"".join((self._buffer[self._at :], *self._more))
+                self._at, self._more_bytes = 0, 0
+                self._more.clear()
+            if self._content is not None:
+                if self._at >= len(self._buffer):
+                    break
+                event = self._read_content(self._content)
+            else:
+                line = self._next_line()
+                if line is None:
+                    break
+                event = line if not isinstance(line, bytes) else self._execute(line)
+            if event is not None:
+                return event
+        if self._eof and self._question is None and self._greeted:
+            self._closing = True
+        return None
+
+    def take_output(self) -> bytes:
+        """All replies that have gathered since the last call."""
+        if not self._output:
+            return b""
+        output = b"".join(self._output)
+        self._output.clear()
+        self._delay_s = 0.0
+        return output
+
+    @property
+    def waiting_for(self) -> str:
+        """"command", "data" (content of a message) or "handshake"."""
+        if self._content is not None:
+            return "data"
+        return "handshake" if self._handshaking else "command"
+
+    @property
+    def wants_close(self) -> bool:
+        """True once the connection is to be closed after the output has been sent."""
+        return self._closing
+
+    @property
+    def delay_s(self) -> float:
+        """How long the pump should wait before it sends the output: a brake on peers that make many errors."""
+        return self._delay_s
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much of what the peer sent has not been looked at: a bound on it is the pump's duty."""
+        return len(self._buffer) - self._at + self._more_bytes
+
+    @property
+    def recipients(self) -> int:
+        """How many recipients the open transaction has."""
+        return self._recipients
+
+    # ---- what the session calls --------------------------------------------------------------------
+
+    def greet(self, reply: Reply | None = None) -> None:
+        """Say the banner; a reply of 4xx or 5xx closes. A peer that spoke first is refused where the settings say so."""
+        self._greeted = True
+        early = self._settings.refuse_early
+        if early is None:
+            early = self._settings.listener == "mx"
+        if reply is None and early and self.buffered_bytes:
+            reply = replies.EARLY_TALKER
+        if reply is None:
+            words = "LMTP Ekiden" if self._is_lmtp else "ESMTP Ekiden"
+            reply = replies.greeting(self._settings.hostname, words)
+        self._output.append(reply.encode())
+        if not reply.is_positive:
+            self._closing = True
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the question that the last event asked. A 421 also closes. Raises ProtocolError if nothing was asked."""
+        question, self._question = self._question, None
+        if question is None:
+            raise ProtocolError("the machine has asked nothing")
+        question(reply)
+        if reply.code == 421:
+            self._closing = True
+
+    def accept(self) -> None:
+        """Answer yes, in the words that fit the question; for the end of a message only accepted() knows them."""
+        question, self._question = self._question, None
+        if question is None:
+            raise ProtocolError("the machine has asked nothing")
+        question(None)
+
+    def answer_recipient(self, reply: Reply) -> None:
+        """LMTP: answer the end of a message for the next accepted recipient (RFC 2033 §4.2)."""
+        if not self._is_lmtp or self._replies_due == 0:
+            raise ProtocolError("no recipient waits for an answer")
+        reply = self._or_problem(reply)
+        self._output.append(reply.encode())
+        self._replies_due -= 1
+        if self._replies_due == 0:
+            self._question = None
+            self._end_message(reply)
+
+    def challenge(self, text: bytes) -> None:
+        """AUTH: send a challenge; the next event is AuthResponse."""
+        if self._question != self._auth_answered:
+            raise ProtocolError("no AUTH exchange waits for a challenge")
+        self._question = None
+        self._in_auth = True
+        self._output.append(b"334 " + binascii.b2a_base64(text, newline=False) + b"\r\n")
+
+    def secured(self) -> None:
+        """The TLS handshake is done: everything the peer said before is forgotten (RFC 3207 §4.2)."""
+        self._handshaking = False
+        self._secure = True
+        self._buffer, self._at, self._more, self._more_bytes = b"", 0, [], 0
+        self._signed_in = False
+        self._forget_peer()
+
+    def say(self, reply: Reply) -> None:
+        """Say something unasked: 421 on shutdown or timeout, which also closes."""
+        self._output.append(reply.encode())
+        if reply.code == 421:
+            self._closing = True
+
+    # ---- lines -------------------------------------------------------------------------------------
+
+    def _next_line(self) -> bytes | ServerEvent | None:
+        """The next line without its CRLF, or what became of one that was too long; None if there is none yet."""
+        at = self._at
+        end = self._buffer.find(b"\r\n", at)
+        if self._too_long is not None:
+            return self._drop(self._too_long, end)
+        size = (end if end >= 0 else len(self._buffer)) - at
+        if size > self._settings.command_bytes - 2:
+            is_auth = self._in_auth or self._buffer[at : at + 4].upper() == b"AUTH"
+            if not is_auth or size > self._settings.auth_bytes - 2:
+                return self._drop(replies.AUTH_LINE_TOO_LONG if is_auth else replies.LINE_TOO_LONG, end)
+        if end >= 0:
+            self._at = end + 2
+            return self._buffer[at:end]
+        if self._buffer.startswith(b"\x16\x03", at) and not self._secure:
+            return self._refuse(b"", replies.TLS_UNEXPECTED, close=True)  # a handshake has no CRLF to wait for
+        return None
+
+    def _drop(self, reply: Reply, end: int) -> ServerEvent | None:
+        """Throw away an over-long line, or what is there of it (RFC 5321 §4.5.3.1.4); refuse it when its end is seen."""
+        stop = end if end >= 0 else len(self._buffer) - self._buffer.endswith(b"\r")
+        self._dropped += stop - self._at
+        self._at = stop
+        too_much = self._dropped > self._settings.dropped_bytes
+        if end < 0 and not too_much:
+            self._too_long = reply
+            return None
+        self._at = min(stop + 2, len(self._buffer))
+        self._dropped, self._too_long = 0, None
+        refused = self._refuse(b"", reply, close=too_much)
+        if self._in_auth:
+            self._in_auth = False
+            return AuthResponse(None)
+        return refused
+
+    def _execute(self, line: bytes) -> ServerEvent | None:
+        if self._in_auth:
+            return self._auth_response(line)
+        verb = line[:4].upper()
+        if line[4:5] in _AFTER_VERB or verb == b"STAR":
+            run = self._verbs.get(verb)
+            if run is not None:
+                return run(line)
+            if verb in _KNOWN_BUT_ABSENT:
+                return self._refuse(line, replies.NOT_IMPLEMENTED)
+        if _HTTP.match(line):
+            return self._refuse(line, replies.NOT_HTTP, close=True)
+        if line.startswith(b"\x16\x03") and not self._secure:
+            return self._refuse(line, replies.TLS_UNEXPECTED, close=True)
+        return self._refuse(line, replies.GARBAGE if holds_garbage(line) else replies.UNKNOWN_COMMAND)
+
+    # ---- replies -----------------------------------------------------------------------------------
+
+    def _write(self, reply: Reply) -> Reply:
+        """Reply to a command; the last error that is allowed becomes 421 and closes. Returns what was said."""
+        if reply.code >= 500:
+            self._errors += 1
+            if self._errors >= self._settings.errors_soft:
+                self._delay_s = self._settings.error_delay_s
+            if self._errors >= self._settings.errors_hard:
+                reply = replies.TOO_MANY_ERRORS
+                self._closing = True
+        self._output.append(reply.encode())
+        return reply
+
+    def _refuse(self, line: bytes, reply: Reply, *, close: bool = False) -> Refused:
+        if close:
+            self._output.append(reply.encode())
+            self._closing = True
+        else:
+            reply = self._write(reply)
+        return Refused(shown(line), reply)
+
+    def _is_idle_too_long(self) -> bool:
+        self._idle_commands += 1
+        return self._idle_commands > self._settings.idle_commands
+
+    # ---- hello, TLS, AUTH --------------------------------------------------------------------------
+
+    def _forget_peer(self) -> None:
+        self._hello = ""
+        self._verb = ""
+        self._offer = offer(
+            self._extensions,
+            View(
+                message_bytes=self._settings.message_bytes,
+                listener=self._settings.listener,
+                secure=self._secure,
+                starttls=self._offers_starttls and not self._secure,
+                mechanisms=self._offers_auth if self._secure else (),
+            ),
+        )
+        self._end_transaction()
+
+    def _greeting(self, line: bytes) -> ServerEvent | None:
+        if (line[:4].upper() == b"LHLO") != self._is_lmtp:
+            return self._refuse(line, replies.WRONG_HELLO)
+        hello = parse_hello(line)
+        if isinstance(hello, Reply):
+            return self._refuse(line, replies.GARBAGE if holds_garbage(line) else hello)
+        if self._is_idle_too_long():
+            return self._refuse(line, replies.TOO_MANY_IDLE_COMMANDS, close=True)
+        self._asked_hello = hello
+        self._question = self._hello_answered
+        return hello
+
+    def _hello_answered(self, reply: Reply | None) -> None:
+        if reply is not None and not reply.is_positive:
+            self._write(reply)
+            return
+        self._end_transaction()
+        self._hello, self._verb = self._asked_hello.name, self._asked_hello.verb
+        lines = (self._settings.hostname,) if self._verb == "HELO" else (self._settings.hostname, *self._offer.lines)
+        self._output.append(Reply(250, None, lines).encode())
+
+    def _starttls(self, line: bytes) -> ServerEvent | None:
+        if line[:8].upper() != b"STARTTLS" or line[8:9] not in _AFTER_VERB:
+            return self._refuse(line, replies.GARBAGE if holds_garbage(line) else replies.UNKNOWN_COMMAND)
+        if self._secure:
+            return self._refuse(line, replies.ALREADY_SECURE)
+        if not self._offers_starttls:
+            return self._refuse(line, replies.NOT_IMPLEMENTED)
+        if line[8:].strip(b" \t"):
+            return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
+        if not self._hello:
+            return self._refuse(line, replies.HELLO_FIRST)
+        if self._sender_given:
+            return self._refuse(line, replies.NOT_IN_TRANSACTION)
+        if self._at < len(self._buffer):
+            # RFC 3207 §4.2: what was said in clear must never be taken for something said under TLS.
+            return self._refuse(line, replies.PIPELINED_STARTTLS, close=True)
+        self._handshaking = True
+        self._question = self._starttls_answered
+        return _START_TLS
+
+    def _starttls_answered(self, reply: Reply | None) -> None:
+        if self._clear_after_starttls:
+            self._handshaking = False
+            self._pending = self._refuse(b"STARTTLS", replies.PIPELINED_STARTTLS, close=True)
+        elif reply is not None and not reply.is_positive:
+            self._handshaking = False
+            self._write(reply)
+        else:
+            self._output.append(replies.READY_FOR_TLS.encode())
+
+    def _auth(self, line: bytes) -> ServerEvent | None:
+        if not self._offers_auth:
+            return self._refuse(line, replies.NOT_IMPLEMENTED)
+        if not self._secure:
+            return self._refuse(line, replies.ENCRYPTION_NEEDED)
+        if self._verb != "EHLO":
+            return self._refuse(line, replies.HELLO_FIRST)
+        if self._signed_in:
+            return self._refuse(line, replies.ALREADY_SIGNED_IN)
+        if self._sender_given:
+            return self._refuse(line, replies.NOT_IN_TRANSACTION)
+        match = _AUTH.fullmatch(line[5:].strip(b" \t"))
+        if match is None:
+            mechanism, _, rest = line[5:].strip(b" \t").partition(b" ")
+            bad = replies.BAD_BASE64 if mechanism and rest else replies.BAD_PARAMETER
+            return self._refuse(line, bad)
+        mechanism_name = match[1].decode("ascii").upper()
+        if mechanism_name not in self._offers_auth:
+            return self._refuse(line, replies.UNKNOWN_MECHANISM)
+        initial = None if match[2] is None else parse_initial_response(match[2])
+        if isinstance(initial, Reply):
+            return self._refuse(line, initial)
+        self._question = self._auth_answered
+        return AuthStart(mechanism_name, initial)
+
+    def _auth_response(self, line: bytes) -> ServerEvent | None:
+        self._in_auth = False
+        if line == b"*":
+            self._write(replies.AUTH_CANCELLED)
+            return AuthResponse(None)
+        try:
+            data = decode_base64(line)
+        except BadValue:
+            self._write(replies.BAD_BASE64)
+            return AuthResponse(None)
+        self._question = self._auth_answered
+        return AuthResponse(data)
+
+    def _auth_answered(self, reply: Reply | None) -> None:
+        reply = replies.SIGNED_IN if reply is None else reply
+        self._signed_in = reply.is_positive
+        self._write(reply)
+
+    # ---- the transaction ---------------------------------------------------------------------------
+
+    def _end_transaction(self) -> None:
+        self._sender_given = False
+        self._recipients = 0
+        self._recipient_tried = False
+        self._replies_due = 0
+        self._content = None
+        self._content_problem: Reply | None = None
+        self._lost_sync = False
+
+    def _mail(self, line: bytes) -> ServerEvent | None:
+        if self._sender_given:
+            return self._refuse(line, replies.SENDER_ALREADY_GIVEN)
+        if not self._hello:
+            return self._refuse(line, replies.HELLO_FIRST)
+        if self._needs_login and not self._signed_in:
+            return self._refuse(line, replies.SIGN_IN_FIRST if self._secure else replies.TLS_NEEDED)
+        if self._settings.messages and self._messages >= self._settings.messages:
+            return self._refuse(line, replies.TOO_MANY_MESSAGES, close=True)
+        mail = parse_mail(line.rstrip(b" \t"), self._offer)
+        if isinstance(mail, Reply):
+            return self._refuse(line, mail)
+        self._question = self._mail_answered
+        return mail
+
+    def _mail_answered(self, reply: Reply | None) -> None:
+        reply = self._write(replies.SENDER_OK if reply is None else reply)
+        self._sender_given = reply.is_positive
+
+    def _rcpt(self, line: bytes) -> ServerEvent | None:
+        if not self._sender_given:
+            return self._refuse(line, replies.MAIL_FIRST)
+        if self._recipients >= self._settings.recipients:
+            return self._refuse(line, replies.TOO_MANY_RECIPIENTS)
+        self._recipient_tried = True
+        recipient = parse_rcpt(line.rstrip(b" \t"), self._offer)
+        if isinstance(recipient, Reply):
+            return self._refuse(line, recipient)
+        self._question = self._rcpt_answered
+        return recipient
+
+    def _rcpt_answered(self, reply: Reply | None) -> None:
+        reply = self._write(replies.RECIPIENT_OK if reply is None else reply)
+        if reply.is_positive:
+            self._recipients += 1
+
+    def _data(self, line: bytes) -> ServerEvent | None:
+        if line[4:].strip(b" \t"):
+            return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
+        if self._at < len(self._buffer):
+            # RFC 2920 §3.1: DATA is the last of its group; content that did not wait for 354 must not be run as commands.
+            return self._refuse(line, replies.IMPROPER_PIPELINING, close=True)
+        if not self._sender_given:
+            return self._refuse(line, replies.MAIL_FIRST)
+        if not self._recipients:
+            tried = self._recipient_tried and not self._is_lmtp  # RFC 2033 §4.2: always 503
+            return self._refuse(line, replies.NO_VALID_RECIPIENTS if tried else replies.RECIPIENT_FIRST)
+        self._question = self._data_answered
+        return _DATA_START
+
+    def _data_answered(self, reply: Reply | None) -> None:
+        if self._more:
+            self._pending = self._refuse(b"DATA", replies.IMPROPER_PIPELINING, close=True)
+        elif reply is not None and reply.code >= 400:
+            self._end_transaction()
+            self._write(reply)
+        else:
+            self._output.append(replies.START_CONTENT.encode())
+            settings = self._settings
+            self._content = ContentReader(settings.message_bytes, settings.line_bytes, settings.excess_bytes)
+
+    def _read_content(self, content: ContentReader) -> ServerEvent | None:
+        self._at = content.read(self._buffer, self._at)
+        chunk = BodyChunk(content.chunk) if content.chunk else None
+        if not content.ended:
+            return chunk
+        self._content = None
+        self._content_problem = content.problem
+        self._replies_due = self._recipients if self._is_lmtp else 1
+        self._lost_sync = content.lost
+        self._question = self._body_answered
+        end = BodyEnd(content.size, content.problem)
+        if chunk is None:
+            return end
+        self._pending = end
+        return chunk
+
+    def _or_problem(self, reply: Reply) -> Reply:
+        """Whatever a session says, content with a problem is never promised to anybody."""
+        return reply if self._content_problem is None or reply.code >= 400 else self._content_problem
+
+    def _body_answered(self, reply: Reply | None) -> None:
+        reply = self._or_problem(replies.OK if reply is None else reply)
+        self._output += [reply.encode()] * self._replies_due
+        self._end_message(reply)
+
+    def _end_message(self, reply: Reply) -> None:
+        if reply.is_positive:
+            self._errors = 0
+        elif reply.is_permanent:
+            self._errors += 1
+        self._messages += 1
+        self._idle_commands = 0
+        self._closing = self._closing or self._lost_sync
+        self._end_transaction()
+
+    # ---- the small ones ----------------------------------------------------------------------------
+
+    def _rset(self, line: bytes) -> ServerEvent | None:
+        if line[4:].strip(b" \t"):
+            return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
+        if self._is_idle_too_long():
+            return self._refuse(line, replies.TOO_MANY_IDLE_COMMANDS, close=True)
+        was_open = self._sender_given
+        self._end_transaction()
+        self._output.append(replies.RESET.encode())
+        return _RESET if was_open else None
+
+    def _quit(self, line: bytes) -> ServerEvent | None:
+        if line[4:].strip(b" \t"):
+            return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
+        self._output.append(replies.GOODBYE.encode())
+        self._closing = True
+        return _QUIT
+
+    def _noop(self, line: bytes) -> ServerEvent | None:
+        return self._idle(line, replies.OK)
+
+    def _help(self, line: bytes) -> ServerEvent | None:
+        return self._idle(line, replies.HELP_TEXT)
+
+    def _vrfy(self, line: bytes) -> ServerEvent | None:
+        if not line[5:].strip(b" \t"):
+            return self._refuse(line, replies.ARGUMENT_NEEDED)
+        if not line.isascii():
+            return self._refuse(line, replies.UTF8_NOT_OFFERED)
+        return self._idle(line, replies.CANNOT_VERIFY)  # RFC 5321 §7.3: the same for every name
+
+    def _idle(self, line: bytes, reply: Reply) -> ServerEvent | None:
+        if holds_garbage(line):
+            return self._refuse(line, replies.GARBAGE)
+        if self._is_idle_too_long():
+            return self._refuse(line, replies.TOO_MANY_IDLE_COMMANDS, close=True)
+        self._output.append(reply.encode())
+        return None
