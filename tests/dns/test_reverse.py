@@ -40,7 +40,8 @@ def test_a_name_that_leads_back_is_believed() -> None:
     "ill.test",
 ])
 def test_a_name_that_does_not_lead_back_is_not_believed(name: str) -> None:
-    zone = FakeZone({REVERSE: [Ptr(name)], "victim.test": ["A 192.0.2.66"], "ill.test": ["SERVFAIL"], "localhost": ["A 192.0.2.1"]})
+    others = {"victim.test": ["A 192.0.2.66"], "ill.test": ["SERVFAIL"], "localhost": ["A 192.0.2.1"]}
+    zone = FakeZone({REVERSE: [Ptr(name)], **others})
     assert zone.run(confirmed_name(IP)) is None
 
 
