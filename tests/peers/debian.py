@@ -24,8 +24,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 PEERS = Path(os.environ.get("EKIDEN_PEERS_DIR") or PROJECT / ".peers")
-FORMAT = 3                              # grows when trees made by an older version of this file no longer fit
-LISTS_HOURS = 20                        # package lists older than this are renewed before they are used
+FORMAT = 3  # grows when trees made by an older version of this file no longer fit
+LISTS_HOURS = 20  # package lists older than this are renewed before they are used
 
 # Parts of the base system: a second copy of them would not fit the loader that is running.
 _NEVER = frozenset({"libc6", "libc-bin", "libgcc-s1", "gcc-12-base", "debconf", "adduser", "passwd", "ucf", "cpio", "systemd"})
@@ -41,7 +41,7 @@ class Tree:
     """One peer's files as they lie in its packages, below `root`."""
 
     root: Path
-    versions: Mapping[str, str]         # package → version, of all that was unpacked
+    versions: Mapping[str, str]  # package → version, of all that was unpacked
 
     def program(self, name: str) -> Path:
         """The path of an executable, searched as a shell would in the tree."""
@@ -55,12 +55,19 @@ class Tree:
         """os.environ with the search paths of programs, libraries and Perl modules led to the tree first."""
         arch = multiarch()
         libraries = [self.root / "usr/lib" / arch, self.root / "lib" / arch, self.root / "usr/lib"]
-        perl = [*sorted((self.root / "usr/lib" / arch / "perl5").glob("*")), self.root / "usr/lib" / arch / "perl-base",
-                self.root / "usr/share/perl5", *sorted((self.root / "usr/share/perl").glob("*")),
-                *sorted((self.root / "usr/lib" / arch / "perl").glob("*"))]
+        perl = [
+            *sorted((self.root / "usr/lib" / arch / "perl5").glob("*")),
+            self.root / "usr/lib" / arch / "perl-base",
+            self.root / "usr/share/perl5",
+            *sorted((self.root / "usr/share/perl").glob("*")),
+            *sorted((self.root / "usr/lib" / arch / "perl").glob("*")),
+        ]
         env = dict(os.environ)
-        for name, folders in (("PATH", [self.root / f for f in ("usr/bin", "usr/sbin", "bin", "sbin")]),
-                              ("LD_LIBRARY_PATH", libraries), ("PERL5LIB", perl)):
+        for name, folders in (
+            ("PATH", [self.root / f for f in ("usr/bin", "usr/sbin", "bin", "sbin")]),
+            ("LD_LIBRARY_PATH", libraries),
+            ("PERL5LIB", perl),
+        ):
             there = [str(f) for f in folders if f.is_dir()]
             if name in env:
                 there.append(env[name])
@@ -73,7 +80,9 @@ class Tree:
 
 def multiarch() -> str:
     """Debian's name of this machine's library folder, as in /usr/lib/x86_64-linux-gnu."""
-    return {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}.get(os.uname().machine, f"{os.uname().machine}-linux-gnu")
+    return {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}.get(
+        os.uname().machine, f"{os.uname().machine}-linux-gnu"
+    )
 
 
 def fetch(name: str, *packages: str) -> Tree:
@@ -84,7 +93,7 @@ def fetch(name: str, *packages: str) -> Tree:
     if made is None:
         PEERS.mkdir(parents=True, exist_ok=True)
         with locked(PEERS / f"{name}.lock"):
-            made = _manifest(root, wanted)          # the other process may have made it while we waited
+            made = _manifest(root, wanted)  # the other process may have made it while we waited
             if made is None:
                 made = _unpack(root, wanted)
     return Tree(root, made)
@@ -113,14 +122,16 @@ def _unpack(root: Path, wanted: Sequence[str]) -> Mapping[str, str]:
     debs = _download(wanted)
     new = root.with_name(root.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
-    for folder in ("bin", "sbin", "lib"):           # as on a system with merged /usr
+    for folder in ("bin", "sbin", "lib"):  # as on a system with merged /usr
         (new / "usr" / folder).mkdir(parents=True)
         (new / folder).symlink_to(f"usr/{folder}")
     versions = {}
     for deb in debs:
         package, version, _ = deb.stem.split("_")
         versions[package] = version.replace("%3a", ":")
-        _run(["dpkg-deb", "--fsys-tarfile", str(deb)], ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(new)])
+        _run(
+            ["dpkg-deb", "--fsys-tarfile", str(deb)], ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(new)]
+        )
     (new / "manifest.json").write_text(json.dumps({"format": FORMAT, "wanted": list(wanted), "versions": versions}, indent=1))
     shutil.rmtree(root, ignore_errors=True)
     new.rename(root)
@@ -154,15 +165,38 @@ def _apt_options() -> list[str]:
     base = PEERS / "apt"
     for folder in ("lists/partial", "archives/partial", "none/partial"):
         (base / folder).mkdir(parents=True, exist_ok=True)
-    return ["-o", f"Dir::State::lists={base}/lists", "-o", f"Dir::Cache={base}", "-o", "Dir::Cache::archives=archives",
-            "-o", f"Dir::State::extended_states={base}/extended_states", "-o", "Dir::State::status=/var/lib/dpkg/status",
-            "-o", f"Dir::Etc::sourcelist={_sources(base)}", "-o", "Dir::Etc::sourceparts=/dev/null",
-            "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none",
-            "-o", "Acquire::Retries=3", "-o", "APT::Get::AllowUnauthenticated=false", "-o", "Acquire::GzipIndexes=false"]
+    return [
+        "-o",
+        f"Dir::State::lists={base}/lists",
+        "-o",
+        f"Dir::Cache={base}",
+        "-o",
+        "Dir::Cache::archives=archives",
+        "-o",
+        f"Dir::State::extended_states={base}/extended_states",
+        "-o",
+        "Dir::State::status=/var/lib/dpkg/status",
+        "-o",
+        f"Dir::Etc::sourcelist={_sources(base)}",
+        "-o",
+        "Dir::Etc::sourceparts=/dev/null",
+        "-o",
+        "APT::Sandbox::User=",
+        "-o",
+        "Debug::NoLocking=true",
+        "-o",
+        "Acquire::Languages=none",
+        "-o",
+        "Acquire::Retries=3",
+        "-o",
+        "APT::Get::AllowUnauthenticated=false",
+        "-o",
+        "Acquire::GzipIndexes=false",
+    ]
 
 
 def _sources(base: Path) -> Path:
-    """One source list from the system's, without the package archives of other vendors (slow, and none of their packages is wanted)."""
+    """One source list from the system's, without the archives of other vendors: none of their packages is wanted."""
     etc = Path("/etc/apt")
     stanzas = []
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
@@ -185,8 +219,15 @@ def _as_stanza(line: str) -> str:
         return ""
     options, uri, suite, components = found.groups()
     signed = re.search(r"signed-by=(\S+)", options or "")
-    return "\n".join(["Types: deb", f"URIs: {uri}", f"Suites: {suite}", f"Components: {components}",
-                      *([f"Signed-By: {signed.group(1)}"] if signed else [])])
+    return "\n".join(
+        [
+            "Types: deb",
+            f"URIs: {uri}",
+            f"Suites: {suite}",
+            f"Components: {components}",
+            *([f"Signed-By: {signed.group(1)}"] if signed else []),
+        ]
+    )
 
 
 def _renew_lists(options: Sequence[str]) -> None:
@@ -202,8 +243,15 @@ def _run(*commands: Sequence[str], cwd: Path | None = None) -> str:
     text = b""
     for command in commands:
         try:
-            done = subprocess.run(list(command), cwd=cwd, input=text, capture_output=True, timeout=300, check=False,
-                                  env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"})
+            done = subprocess.run(
+                list(command),
+                cwd=cwd,
+                input=text,
+                capture_output=True,
+                timeout=300,
+                check=False,
+                env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+            )
         except subprocess.TimeoutExpired:
             raise NotHere(f"{command[0]} took over five minutes") from None
         if done.returncode != 0:

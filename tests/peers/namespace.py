@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.peers.debian import NotHere, Tree
 
-_FIRST_UID = 7_720                      # far from those of real users and packages
+_FIRST_UID = 7_720  # far from those of real users and packages
 
 
 @dataclass(slots=True)
@@ -26,11 +26,11 @@ class View:
     """How the peer sees the world: its tree over /usr and /etc, `users` added, `folders` bound to writable places."""
 
     tree: Tree
-    directory: Path                     # ours, for the pieces that are laid over
-    users: Sequence[str] = ()           # each gets a group of the same name
+    directory: Path  # ours, for the pieces that are laid over
+    users: Sequence[str] = ()  # each gets a group of the same name
     groups: Sequence[str] = ()
-    folders: dict[str, Path] = field(default_factory=dict)      # "/var/spool/postfix" → where it really lies
-    network: str | None = None          # name of a network namespace to join (see netns), None: the one we are in
+    folders: dict[str, Path] = field(default_factory=dict)  # "/var/spool/postfix" → where it really lies
+    network: str | None = None  # name of a network namespace to join (see netns), None: the one we are in
 
     def __post_init__(self) -> None:
         reason = private_mounts()
@@ -44,19 +44,20 @@ class View:
         group = [f"{name}:x:{_FIRST_UID + names.index(name)}:" for name in names]
         for file, lines in (("passwd", passwd), ("group", group)):
             (etc / file).write_text(Path("/etc", file).read_text().rstrip("\n") + "\n" + "\n".join(lines) + "\n")
-        script = ["set -e", "mount --make-rprivate /",
-                  f"mount -t overlay overlay -o ro,lowerdir={self.tree.root}/usr:/usr /usr",
-                  f"mount -t overlay overlay -o ro,lowerdir={etc}:{self.tree.root}/etc:/etc /etc"]
+        script = [
+            "set -e",
+            "mount --make-rprivate /",
+            f"mount -t overlay overlay -o ro,lowerdir={self.tree.root}/usr:/usr /usr",
+            f"mount -t overlay overlay -o ro,lowerdir={etc}:{self.tree.root}/etc:/etc /etc",
+        ]
         mounted: set[str] = set()
         for where, real in self.folders.items():
             base = "/" + where.split("/")[1]
-            if not Path(where).is_dir():                # a mount point that the system lacks: lay an empty folder over
-                if base not in mounted:
-                    wanted = [w for w in self.folders if w.startswith(base + "/")]
-                    for w in wanted:
-                        (self.directory / "over" / w.lstrip("/")).mkdir(parents=True, exist_ok=True)
-                    script.append(f"mount -t overlay overlay -o ro,lowerdir={self.directory}/over{base}:{base} {base}")
-                    mounted.add(base)
+            if base not in mounted and not Path(where).is_dir():  # the system lacks this mount point: lay one over
+                for wanted in self.folders:
+                    (self.directory / "over" / wanted.lstrip("/")).mkdir(parents=True, exist_ok=True)
+                script.append(f"mount -t overlay overlay -o ro,lowerdir={self.directory}/over{base}:{base} {base}")
+                mounted.add(base)
             script.append(f"mount --bind {shlex.quote(str(real))} {where}")
         script.append('exec "$@"')
         (self.directory / "launch.sh").write_text("\n".join(script) + "\n")
@@ -79,8 +80,19 @@ def private_mounts() -> str | None:
         return "needs root"
     if shutil.which("unshare") is None:
         return "needs unshare"
-    tried = subprocess.run(["unshare", "--mount", "--pid", "--fork", "sh", "-c",
-                            "mount --make-rprivate / && mount -t overlay overlay -o ro,lowerdir=/etc:/usr /etc"], capture_output=True, check=False)
+    tried = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "sh",
+            "-c",
+            "mount --make-rprivate / && mount -t overlay overlay -o ro,lowerdir=/etc:/usr /etc",
+        ],
+        capture_output=True,
+        check=False,
+    )
     if tried.returncode != 0:
         return "needs a private mount namespace: " + tried.stderr.decode("utf-8", "replace").strip().splitlines()[-1]
     return None

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.peers import debian
+from tests.peers import catalogue
 from tests.peers.namespace import View
 from tests.peers.process import Daemon, run
 
@@ -54,26 +54,50 @@ class Postfix:
     routes: domain → "host:port" where it sends that domain's mail; a domain of neither kind is refused.
     """
 
-    def __init__(self, directory: Path, *, port: int, certificate: Path, domains: Sequence[str] = (), boxes: Sequence[str] = (),
-                 routes: Mapping[str, str] | None = None, hostname: str = "postfix.test", host: str = "127.0.0.1",
-                 settings: Mapping[str, str] | None = None, network: str | None = None) -> None:
-        self.tree = debian.fetch("postfix")
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        certificate: Path,
+        domains: Sequence[str] = (),
+        boxes: Sequence[str] = (),
+        routes: Mapping[str, str] | None = None,
+        hostname: str = "postfix.test",
+        host: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
+        network: str | None = None,
+    ) -> None:
+        self.tree = catalogue.tree("postfix")
         self.version = self.tree.versions["postfix"]
         self.port = port
         self.host = host
         self._spool, self._data, self._mail = (directory / name for name in ("spool", "data", "mail"))
         for folder in (self._spool, self._data, self._mail):
             folder.mkdir(parents=True, exist_ok=True)
-        self.view = View(self.tree, directory / "view", users=["postfix", "vmail"], groups=["postdrop"], network=network, folders={
-            "/var/spool/postfix": self._spool, "/var/lib/postfix": self._data, "/var/mail/peer": self._mail})
+        self.view = View(
+            self.tree,
+            directory / "view",
+            users=["postfix", "vmail"],
+            groups=["postdrop"],
+            network=network,
+            folders={"/var/spool/postfix": self._spool, "/var/lib/postfix": self._data, "/var/mail/peer": self._mail},
+        )
         os.chown(self._data, self.view.uid("postfix"), self.view.uid("postfix"))
         os.chown(self._mail, self.view.uid("vmail"), self.view.uid("vmail"))
-        routed = {domain: f"smtp:[{place.rsplit(':', 1)[0]}]:{place.rsplit(':', 1)[1]}" for domain, place in (routes or {}).items()}
+        routed = {
+            domain: f"smtp:[{place.rsplit(':', 1)[0]}]:{place.rsplit(':', 1)[1]}" for domain, place in (routes or {}).items()
+        }
         main = _MAIN.format(
-            hostname=hostname, host=host, domains=" ".join(domains), uid=self.view.uid("vmail"),
+            hostname=hostname,
+            host=host,
+            domains=" ".join(domains),
+            uid=self.view.uid("vmail"),
             boxes=", ".join(f"{{ {box} = {box.replace('@', '_at_')}/ }}" for box in boxes) or "{ nobody@invalid = nobody/ }",
-            transports=", ".join(f"{{ {domain} = {place} }}" for domain, place in routed.items()) or "{ invalid = error:invalid }",
-            default=routed.get("*", "error:this test gave no route"))
+            transports=", ".join(f"{{ {domain} = {place} }}" for domain, place in routed.items())
+            or "{ invalid = error:invalid }",
+            default=routed.get("*", "error:this test gave no route"),
+        )
         main += "".join(f"{name} = {value}\n" for name, value in (settings or {}).items())
         conf = self.view.directory / "etc" / "postfix"
         conf.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-RUNNING: list[Daemon] = []              # whose logs are shown beside a failed test
+RUNNING: list[Daemon] = []  # whose logs are shown beside a failed test
 
 _given: set[int] = set()
 
@@ -61,14 +61,28 @@ def until(true: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
 class Daemon:
     """A server of another project, running in a process group of its own, its output in `log`."""
 
-    def __init__(self, name: str, command: Sequence[str | os.PathLike[str]], *, log: Path, env: Mapping[str, str] | None = None,
-                 cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._file = log.open("ab")
-        self.process = subprocess.Popen([os.fspath(c) for c in command], stdin=subprocess.DEVNULL, stdout=self._file, stderr=subprocess.STDOUT,
-                                        env=dict(env) if env is not None else None, cwd=cwd, start_new_session=True)
+        self.process = subprocess.Popen(
+            [os.fspath(c) for c in command],
+            stdin=subprocess.DEVNULL,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+        )
         RUNNING.append(self)
 
     def wait_for(self, ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
@@ -106,7 +120,7 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 pass
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)     # its session: whatever it left behind
+            os.killpg(self.process.pid, signal.SIGKILL)  # its session: whatever it left behind
         except (ProcessLookupError, PermissionError):
             pass
         status = self.process.wait()
@@ -114,13 +128,28 @@ class Daemon:
         return status
 
 
-def run(command: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, input: bytes = b"", cwd: Path | None = None,
-        seconds: float = 60.0, status: int | None = 0) -> subprocess.CompletedProcess[bytes]:
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    input: bytes = b"",
+    cwd: Path | None = None,
+    seconds: float = 60.0,
+    status: int | None = 0,
+) -> subprocess.CompletedProcess[bytes]:
     """Run a client to its end. AssertionError with all it said if it does not end with `status` (None: any) in time."""
     words = [os.fspath(c) for c in command]
     try:
-        done = subprocess.run(words, env=dict(env) if env is not None else None, input=input, capture_output=True, cwd=cwd, timeout=seconds,
-                              check=False, start_new_session=True)
+        done = subprocess.run(
+            words,
+            env=dict(env) if env is not None else None,
+            input=input,
+            capture_output=True,
+            cwd=cwd,
+            timeout=seconds,
+            check=False,
+            start_new_session=True,
+        )
     except subprocess.TimeoutExpired as late:
         said = ((late.stdout or b"") + (late.stderr or b"")).decode("utf-8", "replace")
         raise AssertionError(f"{words[0]} did not end within {seconds:g} s\n{said[-6000:]}") from None

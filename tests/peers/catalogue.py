@@ -1,0 +1,76 @@
+"""All foreign peers by name: the packages each is unpacked from, what else it needs, and whether it can run here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from tests.peers import debian
+from tests.peers.debian import NotHere, Tree
+from tests.peers.namespace import private_mounts
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """packages: none for what Python itself brings. needs: a check that gives the reason why it cannot run, or None."""
+
+    packages: tuple[str, ...] = ()
+    needs: Callable[[], str | None] = lambda: None
+
+
+@cache
+def network_namespaces() -> str | None:
+    """None if we may make network namespaces, else the reason why not."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if shutil.which("ip") is None:
+        return "needs iproute2"
+    if subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode != 0:
+        return "needs network namespaces"
+    return None
+
+
+_MUTT = "libsasl2-modules"
+PEERS = {
+    "postfix": Peer(("postfix",), private_mounts),
+    "dovecot": Peer(("dovecot-core", "dovecot-imapd", "dovecot-pop3d"), private_mounts),
+    "swaks": Peer(("swaks", "libnet-ssleay-perl", "libnet-dns-perl", "libauthen-sasl-perl", "libio-socket-ssl-perl")),
+    "msmtp": Peer(("msmtp",)),
+    "mbsync": Peer(("isync", "libsasl2-modules")),
+    "mutt": Peer(("mutt", _MUTT)),
+    "neomutt": Peer(("neomutt", _MUTT)),
+    "fetchmail": Peer(("fetchmail",)),
+    "curl": Peer(("curl",)),
+    "knot": Peer(("knot",)),
+    "dnsmasq": Peer(("dnsmasq-base",)),
+    "smtplib": Peer(),
+    "imaplib": Peer(),
+    "poplib": Peer(),
+    "netns": Peer(needs=network_namespaces),
+}
+
+
+def tree(name: str) -> Tree:
+    """The unpacked files of a peer. Raises NotHere with the reason."""
+    reason = PEERS[name].needs()
+    if reason is not None:
+        raise NotHere(reason)
+    return debian.fetch(name, *PEERS[name].packages)
+
+
+@cache
+def missing(name: str) -> str | None:
+    """None if the peer can run on this machine (it is fetched now if need be), else the reason why not."""
+    if name not in PEERS:
+        raise KeyError(f"no peer is called {name!r}; there are {', '.join(PEERS)}")
+    try:
+        if PEERS[name].packages:
+            tree(name)
+            return None
+        return PEERS[name].needs()
+    except NotHere as reason:
+        return str(reason)

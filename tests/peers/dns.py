@@ -1,0 +1,132 @@
+"""Name servers that answer from zones given by a test: knot (authoritative) and dnsmasq."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.peers import catalogue
+from tests.peers.process import Daemon
+
+
+class Record(NamedTuple):
+    """One resource record, value as in a zone file; names without the dot at the end are completed with it."""
+
+    name: str
+    type: str
+    value: str
+
+
+class Knot:
+    """Knot DNS: authoritative for every zone (the last two labels of a name) that the records mention; UDP and TCP."""
+
+    def __init__(self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1") -> None:
+        tree = catalogue.tree("knot")
+        self.version = tree.versions["knot"]
+        self.port = port
+        for folder in ("zones", "run", "db"):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
+        zones: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            zones[_zone(record.name)].append(record)
+        conf = [
+            f'server:\n    rundir: "{directory}/run"\n    listen: {host}@{port}',
+            "    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1",
+            "log:\n  - target: stderr\n    any: info",
+            f'database:\n    storage: "{directory}/db"',
+            f'template:\n  - id: default\n    storage: "{directory}/zones"\n    file: "%s.zone"\n    semantic-checks: off',
+            "zone:",
+        ]
+        for zone, held in zones.items():
+            conf.append(f"  - domain: {zone}.")
+            lines = [
+                f"{zone}. 60 IN SOA ns.{zone}. admin.{zone}. 1 60 60 3600 60",
+                f"{zone}. 60 IN NS ns.{zone}.",
+                f"ns.{zone}. 60 IN A 127.0.0.1",
+            ]
+            lines += [f"{record.name.rstrip('.')}. 60 IN {record.type} {record.value}" for record in held]
+            (directory / "zones" / f"{zone}.zone").write_text("\n".join(lines) + "\n")
+        (directory / "knot.conf").write_text("\n".join(conf) + "\n")
+        self._daemon = Daemon(
+            "knot", [tree.program("knotd"), "-c", directory / "knot.conf"], log=directory / "knot.log", env=tree.environment()
+        )
+        probe = next(iter(zones))
+        self._daemon.wait_for(lambda: _answers(host, port, probe), f"it answers for {probe}")
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()
+
+
+class Dnsmasq:
+    """dnsmasq as a small server of given names, asking nobody else."""
+
+    def __init__(self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1") -> None:
+        tree = catalogue.tree("dnsmasq")
+        self.version = tree.versions["dnsmasq-base"]
+        self.port = port
+        directory.mkdir(parents=True, exist_ok=True)
+        held = list(records)
+        lines = [
+            "no-resolv",
+            "no-hosts",
+            "no-daemon",
+            "bind-interfaces",
+            f"listen-address={host}",
+            f"port={port}",
+            "log-queries",
+            "local-ttl=60",
+            f"pid-file={directory}/pid",
+            "user=root" if os.geteuid() == 0 else "",
+            *(f"local=/{zone}/" for zone in sorted({_zone(r.name) for r in held})),
+        ]
+        for name, kind, value in held:
+            name = name.rstrip(".")
+            match kind:
+                case "A" | "AAAA":
+                    lines.append(f"host-record={name},{value}")
+                case "MX":
+                    preference, target = value.split()
+                    lines.append(f"mx-host={name},{target.rstrip('.')},{preference}")
+                case "TXT":
+                    lines.append(f"txt-record={name},{value}")
+                case "CNAME":
+                    lines.append(f"cname={name},{value.rstrip('.')}")
+                case _:
+                    raise ValueError(f"dnsmasq is not taught to serve {kind} here")
+        (directory / "dnsmasq.conf").write_text("\n".join(line for line in lines if line) + "\n")
+        self._daemon = Daemon(
+            "dnsmasq",
+            [tree.program("dnsmasq"), "-C", directory / "dnsmasq.conf"],
+            log=directory / "dnsmasq.log",
+            env=tree.environment(),
+        )
+        self._daemon.wait_for(lambda: _answers(host, port, held[0].name.rstrip(".")), "it answers")
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()
+
+
+def _zone(name: str) -> str:
+    return ".".join(name.rstrip(".").split(".")[-2:])
+
+
+def _answers(host: str, port: int, name: str) -> bool:
+    """Does a query for the name's A records get any answer?"""
+    question = (
+        b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.settimeout(0.2)
+        try:
+            asked.connect((host, port))
+            asked.send(struct.pack(">HHHHHH", 4711, 0x100, 1, 0, 0, 0) + question)
+            return asked.recv(1500)[:2] == struct.pack(">H", 4711)
+        except OSError:
+            return False
