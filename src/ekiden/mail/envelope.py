@@ -54,6 +54,7 @@ class Tls:
 class Peer:
     """Who is at the other end of a connection.
 
+    extended: it said EHLO or LHLO. listener "house" is ourselves: reports that we write.
     name: reverse DNS that also resolves forward, else None. hello: what it calls itself; never trusted.
     account: who it has proved to be. listener: "mx", "submission", "submissions", "lmtp", "imap" …
     """
@@ -65,6 +66,7 @@ class Peer:
     hello: str = ""
     tls: Tls | None = None
     account: AccountId | None = None
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,25 @@
+"""The real clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ekiden.base.clock import Millis
+
+
+class SystemClock:
+    """The machine's clocks, and sleep by them (base.clock.Clock and Timer)."""
+
+    def now(self) -> Millis:
+        """The wall clock."""
+        return Millis(time.time_ns() // 1_000_000)
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    async def sleep_until(self, at: Millis) -> None:
+        """Return when the wall clock is at or past at; a clock that jumps forward is noticed within a minute."""
+        while (left := at - self.now()) > 0:
+            await asyncio.sleep(min(left / 1000, 60.0))

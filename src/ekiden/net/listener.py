@@ -1,0 +1,163 @@
+"""Listening sockets, and the sessions of the connections that come in on them.
+
+A listener owns the tasks of its sessions and ends them when it closes. It counts connections, in all and by network
+(IPv4 address, IPv6 /64), and turns the excess away before a session exists.
+Source: reliability.md §5.6, rows SI-30, SI-31, SS-32.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any
+
+from ekiden.base.endpoint import Endpoint
+from ekiden.base.machine import Machine
+from ekiden.mail.address import Ip
+from ekiden.net.connection import Connection
+
+Session = Callable[[Connection[Any]], Awaitable[None]]
+Log = Callable[..., None]
+
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a listener needs to know of its protocol.
+
+    make_machine and session are called for each connection; refusal is what a connection too many hears before it is closed.
+    """
+
+    name: str
+    make_machine: Callable[[], Machine[Any]]
+    session: Session
+    deadlines: Mapping[str, float]
+    refusal: bytes = b""
+
+
+@dataclass(slots=True)
+class Crowd:
+    """How many connections there are in this process, shared by all its listeners."""
+
+    total_limit: int = 5000
+    network_limit: int = 50
+    total: int = 0
+    by_network: Counter[str] | None = None
+
+    def enter(self, network: str) -> bool:
+        """Count one more; False (and not counted) if there are too many."""
+        if self.by_network is None:
+            self.by_network = Counter()
+        if self.total >= self.total_limit or self.by_network[network] >= self.network_limit:
+            return False
+        self.total += 1
+        self.by_network[network] += 1
+        return True
+
+    def leave(self, network: str) -> None:
+        """Count one less."""
+        self.total -= 1
+        if self.by_network is not None:
+            self.by_network[network] -= 1
+            if not self.by_network[network]:
+                del self.by_network[network]
+
+
+def network_of(ip: Ip) -> str:
+    """What counts as one peer: an IPv4 address, the /64 of an IPv6 address."""
+    if isinstance(ip, IPv6Address):
+        return str(IPv6Network((int(ip) >> 64 << 64, 64)))
+    return str(ip)
+
+
+def bind(endpoint: Endpoint, *, reuse_port: bool = False) -> socket.socket:
+    """A listening socket. Raises OSError. reuse_port: several processes may each hold a socket of their own.
+
+    endpoint.host may be a name; its first address is taken.
+    """
+    family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def endpoint_of(sock: socket.socket) -> Endpoint:
+    """Where a bound socket listens."""
+    name = sock.getsockname()
+    return Endpoint(str(name[0]).partition("%")[0], int(name[1]))
+
+
+class Listener:
+    """Accepts on one socket for one door until close()."""
+
+    def __init__(self, sock: socket.socket, door: Door, crowd: Crowd, log: Log) -> None:
+        self.endpoint = endpoint_of(sock)
+        self._sock = sock
+        self._door = door
+        self._crowd = crowd
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Connection[Any]:
+            connection: Connection[Any] = Connection(self._door.make_machine(), self._door.deadlines, loop)
+            task = loop.create_task(self._run(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return connection
+
+        self._server = await loop.create_server(protocol, sock=self._sock, backlog=_BACKLOG)
+
+    async def close(self, grace_s: float) -> None:
+        """Stop accepting, give sessions grace_s to end, then end them."""
+        if self._server is not None:
+            self._server.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5.0)
+
+    @property
+    def sessions(self) -> int:
+        """How many connections are open."""
+        return len(self._tasks)
+
+    async def _run(self, connection: Connection[Any]) -> None:
+        await connection.opened
+        network = network_of(connection.peer_ip)
+        if not self._crowd.enter(network):
+            connection.refuse(self._door.refusal)
+            return
+        try:
+            await self._door.session(connection)
+            await connection.close()
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except Exception as error:  # the session's border: one connection ends, the door stays open
+            self._log("session-failed", listener=self._door.name, peer=str(connection.peer_ip), error=error)
+            connection.abort()
+        finally:
+            self._crowd.leave(network)

@@ -1,0 +1,104 @@
+"""The chain of policies: order, what ends it, and what a broken policy does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from ipaddress import IPv4Address
+
+from ekiden.dns.questions import Lookup
+from ekiden.mail.envelope import Peer
+from ekiden.policy.chain import NO_OPINION, Chain
+from ekiden.policy.stage import Context, Policy, Stage, World
+from ekiden.policy.verdict import Defer, Quarantine, Reject, Tag, Verdict
+from ekiden.smtp.replies import LOCAL_ERROR, NOT_ALLOWED
+from ekiden.testing.clock import FakeClock
+
+_LINES: list[str] = []
+
+
+class _NoDns:
+    async def resolve(self, lookup: Lookup[object]) -> object:
+        raise AssertionError("nobody asks")
+
+
+def _world() -> World:
+    def count(key: str, per_s: int) -> Awaitable[int]:
+        raise AssertionError("nobody counts")
+
+    def log(event: str, **fields: object) -> None:
+        _LINES.append(f"{event} {fields}")
+
+    return World(FakeClock(), _NoDns(), count, log)  # type: ignore[arg-type]  # the protocol's generic method, never called
+
+
+def _policy(name: str, verdict: Verdict | None, asked: list[str]) -> Policy:
+    async def judge(context: Context) -> Verdict | None:
+        asked.append(name)
+        return verdict
+
+    return Policy(name, Stage.SENDER, judge)
+
+
+def _ask(*policies: Policy) -> object:
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    return asyncio.run(Chain(policies, asyncio.timeout).ask(Stage.SENDER, context))
+
+
+def test_nobody_has_an_opinion() -> None:
+    assert _ask(_policy("a", None, [])) == NO_OPINION
+
+
+def test_the_first_refusal_ends_the_stage() -> None:
+    asked: list[str] = []
+    refusal = Reject(NOT_ALLOWED, "because")
+    judged = Chain([_policy("a", None, asked), _policy("b", refusal, asked), _policy("c", None, asked)], asyncio.timeout)
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    assert asyncio.run(judged.ask(Stage.SENDER, context)).refusal == refusal
+    assert asked == ["a", "b"]
+
+
+def test_tags_add_up_and_the_first_quarantine_stays() -> None:
+    first, second = Quarantine("one"), Quarantine("two", "Elsewhere")
+    policies = [
+        _policy("a", Tag(b"X-A", b"1"), []),
+        _policy("b", first, []),
+        _policy("c", second, []),
+        _policy("d", Tag(b"X-B", b"2"), []),
+    ]
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain(policies, asyncio.timeout).ask(Stage.SENDER, context))
+    assert judged.quarantine == first
+    assert [tag.field for tag in judged.tags] == [b"X-A", b"X-B"]
+    assert len(judged.opinions) == 4
+
+
+def test_a_policy_that_raises_delays_mail_and_is_named_in_the_log() -> None:
+    async def broken(context: Context) -> Verdict | None:
+        raise RuntimeError("no such thing")
+
+    _LINES.clear()
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain([Policy("mine.py:broken", Stage.SENDER, broken)], asyncio.timeout).ask(Stage.SENDER, context))
+    assert isinstance(judged.refusal, Defer)
+    assert judged.refusal.reply == LOCAL_ERROR
+    assert "mine.py:broken" in _LINES[0]
+
+
+def test_a_policy_that_takes_too_long_delays_mail() -> None:
+    async def slow(context: Context) -> Verdict | None:
+        await asyncio.Event().wait()
+        return None
+
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain([Policy("slow", Stage.SENDER, slow, timeout_s=0.01)], asyncio.timeout).ask(Stage.SENDER, context))
+    assert isinstance(judged.refusal, Defer)
+
+
+def test_a_policy_may_be_declared_harmless_when_broken() -> None:
+    async def broken(context: Context) -> Verdict | None:
+        raise RuntimeError
+
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    chain = Chain([Policy("b", Stage.SENDER, broken, when_broken=None)], asyncio.timeout)
+    assert asyncio.run(chain.ask(Stage.SENDER, context)) == NO_OPINION
