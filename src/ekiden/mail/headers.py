@@ -25,6 +25,7 @@ _STRICT = re.compile(rb"([!-9;-~]++):([^\r]*+(?:\r\n[ \t][^\r]*+)*+)\r\n|[^\n]*+
 _NO_FIELD = (b"", b"")
 _LOOSE = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
 _WHOLE = re.compile(rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
+_REST = re.compile(rb"(?:%b)*+" % _WHOLE.pattern)
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -119,8 +120,8 @@ def _parse_any(raw: bytes, at: int, stop: int) -> Headers:
     while match := _LOOSE.match(raw, position, stop):
         if len(fields) == _FIELDS_KEPT:
             complete = False
-            while match := _WHOLE.match(raw, position, stop):
-                position = match.end()
+            if rest := _REST.match(raw, position, stop):
+                position = rest.end()
             break
         value = match[2]
         fields.append((match[1], value[:-1] if value.endswith(b"\r") else value))

@@ -26,7 +26,7 @@ PARTS = 10_000
 BOUNDARY_MAX = 70
 """Characters of a boundary (RFC 2046 §5.1.1); longer ones work but the part is marked defective."""
 _BOUNDARY_READ = 256
-_PASSES = 32  # how often the bytes of a message may be searched, over all its levels
+_PASSES = 16  # how often the bytes of a message may be searched, over all its levels
 _MISS_COST = 1_000  # what a line costs, in bytes of that budget, that begins like a boundary and is none
 
 _TOKEN = rb"[!#-'*+\-.0-9A-Z^_`a-z{|}~]+"
