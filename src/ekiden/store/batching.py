@@ -1,0 +1,137 @@
+"""From coroutines to a thread and back: functions wait in a queue, one thread takes all that wait and answers them together.
+
+Batches form by themselves: while the thread waits for the disk, the event loop goes on and more functions come. Nobody is
+made to wait for company, and results go back with one call into the event loop for a whole batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from ekiden.base.errors import StoreError
+
+W = TypeVar("W")
+
+
+class Job(Generic[W]):
+    """One function that waits for its turn, then for its answer: result, or error where that is not None."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: W, future: asyncio.Future[object] | None, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.work = work
+        self.future = future
+        self.loop = loop
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    @property
+    def unwanted(self) -> bool:
+        """Its caller has been cancelled."""
+        return self.future is not None and self.future.cancelled()
+
+
+class Crew(Generic[W]):
+    """Threads that do jobs. serve is called in them with each batch, must set result or error of every job, and must not raise.
+
+    most: how many jobs one batch may have. after: called when a batch has been answered, with nobody waiting for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        serve: Callable[[list[Job[W]]], None],
+        *,
+        threads: int = 1,
+        most: int = 1,
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        self._serve = serve
+        self._most = most
+        self._after = after
+        self._jobs: SimpleQueue[Job[W] | None] = SimpleQueue()
+        self._riders: deque[Job[W]] = deque()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    async def do(self, work: W) -> object:
+        """Wait for work's turn and its result. Raises its error, and StoreError once the crew is closed."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+        self._jobs.put(Job(work, future, loop))
+        return await future
+
+    def ride_along(self, work: W) -> None:
+        """Do work with the next batch, or at close(); nobody waits for it."""
+        self._riders.append(Job(work, None, None))
+
+    def close(self) -> None:
+        """Do what has been asked for, then end the threads."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            job = self._jobs.get()
+            if job is None:
+                break
+            batch = [job]
+            while len(batch) < self._most:
+                try:
+                    job = self._jobs.get_nowait()
+                except Empty:
+                    break
+                if job is None:
+                    stopping = True
+                    break
+                batch.append(job)
+            self._do(batch)
+        if self._riders:
+            self._do([])
+
+    def _do(self, batch: list[Job[W]]) -> None:
+        wanted = [job for job in batch if not job.unwanted]
+        while self._riders:
+            wanted.append(self._riders.popleft())
+        if wanted:
+            self._serve(wanted)
+            _hand_back(wanted)
+            if self._after is not None:
+                self._after()
+
+
+def _hand_back(jobs: Sequence[Job[W]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[W]]] = {}
+    for job in jobs:
+        if job.loop is not None:
+            by_loop.setdefault(job.loop, []).append(job)
+    for loop, answered in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_answer, answered)
+        except RuntimeError:
+            continue  # the loop is closed: nobody waits any more, and what was committed stays committed
+
+
+def _answer(jobs: Sequence[Job[W]]) -> None:
+    for job in jobs:
+        if job.future is None or job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
