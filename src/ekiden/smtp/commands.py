@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from ekiden.base.errors import BadValue
@@ -183,9 +184,14 @@ def _parse_path(raw: bytes, what: Literal["reverse", "forward"], bad: Reply) -> 
             return BAD_SYNTAX
         return UTF8_NOT_OFFERED
     try:
-        return parse_path(raw, utf8=False, what=what)
+        return _known_path(raw, what)
     except BadValue:
         return bad
+
+
+@lru_cache(maxsize=2048)
+def _known_path(raw: bytes, what: Literal["reverse", "forward"]) -> Path:
+    return parse_path(raw, utf8=False, what=what)
 
 
 def _parse_parameters(rest: bytes, known: Mapping[bytes, ParseValue]) -> dict[str, object] | Reply:

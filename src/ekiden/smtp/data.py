@@ -7,10 +7,15 @@ Source: RFC 5321 §4.1.1.4, §4.5.2, §2.3.8.
 
 from __future__ import annotations
 
+import re
+
 from ekiden.smtp.replies import BARE_LINE_END, CONTENT_LINE_TOO_LONG, MESSAGE_TOO_BIG, NUL_IN_CONTENT, Reply
 
 _END = b"\r\n.\r\n"
 _DOT = 0x2E
+# Without all other bytes, content is "CRLF CRLF …"; where also no CR stands without LF, no LF can stand without CR.
+_NOT_MARKS = bytes(byte for byte in range(256) if byte not in b"\0\r\n")
+_BARE_CR = re.compile(rb"\r(?!\n)")
 
 
 class ContentReader:
@@ -71,7 +76,8 @@ class ContentReader:
 
     def _keep(self, piece: bytes) -> None:
         """Undo the stuffing of one piece and judge it; a piece never ends inside CRLF, nor inside CRLF and dot."""
-        piece = piece.replace(b"\r\n.", b"\r\n")
+        if piece.rfind(b"\r\n.") >= 0:
+            piece = piece.replace(b"\r\n.", b"\r\n")
         if self._skip and piece:
             piece, self._skip = piece[self._skip :], 0
         self.size += len(piece)
@@ -88,11 +94,9 @@ class ContentReader:
     def _judge(self, piece: bytes) -> Reply | None:
         if self.size > self._limit:
             return MESSAGE_TOO_BIG
-        lines = piece.count(b"\r\n")
-        if piece.count(b"\n") != lines or piece.count(b"\r") != lines:
-            return BARE_LINE_END
-        if b"\0" in piece:
-            return NUL_IN_CONTENT
+        marks = piece.translate(None, _NOT_MARKS)
+        if marks != b"\r\n" * (len(marks) >> 1) or _BARE_CR.search(piece) is not None:
+            return NUL_IN_CONTENT if b"\0" in marks else BARE_LINE_END
         if self._line_bytes and self._is_line_too_long(piece):
             return CONTENT_LINE_TOO_LONG
         return None

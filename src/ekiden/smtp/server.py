@@ -12,14 +12,10 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ekiden.base.errors import BadValue, ProtocolError
 from ekiden.smtp import replies
 from ekiden.smtp.commands import (
-    Hello,
-    MailFrom,
-    RcptTo,
     decode_base64,
     holds_garbage,
     parse_hello,
@@ -29,115 +25,29 @@ from ekiden.smtp.commands import (
     shown,
 )
 from ekiden.smtp.data import ContentReader
+from ekiden.smtp.events import (
+    AuthResponse,
+    AuthStart,
+    BodyChunk,
+    BodyEnd,
+    DataStart,
+    Hello,
+    MailFrom,
+    Quit,
+    RcptTo,
+    Refused,
+    Reset,
+    ServerEvent,
+    StartTls,
+)
 from ekiden.smtp.extension import Extension, View, all_extensions, offer
 from ekiden.smtp.replies import Reply
+from ekiden.smtp.settings import ServerSettings
 
 __all__ = [
     "AuthResponse", "AuthStart", "BodyChunk", "BodyEnd", "DataStart", "Hello", "MailFrom", "Quit", "RcptTo", "Refused", "Reset",
     "ServerEvent", "ServerSettings", "SmtpServer", "StartTls",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What a listener tells its machines. The counts and sizes are those of the operator's limits table.
-
-    listener: "mx", "submission", "submissions" or "lmtp". command_bytes, auth_bytes: longest line with CRLF.
-    dropped_bytes: how much of an over-long line is thrown away before the connection is closed.
-    excess_bytes: how much content beyond message_bytes is read before the connection is closed.
-    line_bytes: longest line of content, 0 for any. messages: per connection, 0 for any.
-    errors_soft: from the how manyth 5xx on each one is delayed by error_delay_s; errors_hard: which one ends the connection.
-    idle_commands: RSET, NOOP, VRFY, HELP, EHLO between two messages. refuse_early: None means on the MX door only.
-    """
-
-    hostname: str
-    listener: str = "mx"
-    message_bytes: int = 50_000_000
-    command_bytes: int = 4096
-    auth_bytes: int = 12_288
-    dropped_bytes: int = 65_536
-    excess_bytes: int = 1 << 20
-    line_bytes: int = 65_536
-    recipients: int = 1000
-    messages: int = 100
-    errors_soft: int = 10
-    errors_hard: int = 20
-    error_delay_s: float = 1.0
-    idle_commands: int = 100
-    refuse_early: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DataStart:
-    """The peer wants to send the message. Answer: accept() (354) or answer() with a refusal, which ends the transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyChunk:
-    """A piece of content, dot-stuffing undone; never empty. Needs no answer."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BodyEnd:
-    """The message is complete. size: bytes of content, also of what was thrown away.
-
-    problem: where not None, nothing may be stored and this is the reply to give.
-    Answer: answer(); in LMTP answer_recipient() once for each accepted recipient, or answer() for all of them.
-    """
-
-    size: int
-    problem: Reply | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuthStart:
-    """AUTH with a mechanism that was offered. initial: decoded initial response, None where there was none.
-
-    Answer: challenge(), accept() (235) or answer().
-    """
-
-    mechanism: str
-    initial: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuthResponse:
-    """What the peer answered to a challenge, decoded. Answer: as AuthStart.
-
-    data is None where the exchange is over (cancelled, or not base64) and has been answered: then no answer is needed.
-    """
-
-    data: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """The peer wants TLS. Answer: accept() (220), then look at wants_close, start the handshake, call secured(); or answer()."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """RSET ended a transaction. Needs no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quit:
-    """The peer said goodbye and has been answered. Needs no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The machine itself has refused a line. line: printable, without secrets. Needs no answer."""
-
-    line: str
-    reply: Reply
-
-
-ServerEvent = (
-    Hello | MailFrom | RcptTo | DataStart | BodyChunk | BodyEnd | AuthStart | AuthResponse | StartTls | Reset | Quit | Refused
-)
 
 _AUTH = re.compile(rb"([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]+))?")
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) ", re.IGNORECASE)
@@ -186,6 +96,7 @@ class SmtpServer:
         self._pending: ServerEvent | None = None
         self._content: ContentReader | None = None
         self._in_auth = False
+        self._plain_bytes = settings.command_bytes - 2
         self._too_long: Reply | None = None
         self._dropped = 0
         self._errors = 0
@@ -233,10 +144,16 @@ class SmtpServer:
                     break
                 event = self._read_content(self._content)
             else:
-                line = self._next_line()
-                if line is None:
-                    break
-                event = line if not isinstance(line, bytes) else self._execute(line)
+                at = self._at
+                end = self._buffer.find(b"\r\n", at)
+                if at <= end <= at + self._plain_bytes and self._too_long is None:
+                    self._at = end + 2
+                    event = self._execute(self._buffer[at:end])
+                else:
+                    unusual = self._next_line(end)
+                    if unusual is None:
+                        break
+                    event = self._execute(unusual) if isinstance(unusual, bytes) else unusual
             if event is not None:
                 return event
         if self._eof and self._question is None and self._greeted:
@@ -347,14 +264,13 @@ class SmtpServer:
 
     # ---- lines -------------------------------------------------------------------------------------
 
-    def _next_line(self) -> bytes | ServerEvent | None:
-        """The next line without its CRLF, or what became of one that was too long; None if there is none yet."""
+    def _next_line(self, end: int) -> bytes | ServerEvent | None:
+        """The next line where its end is missing or far; or what became of one that was too long; None if there is none yet."""
         at = self._at
-        end = self._buffer.find(b"\r\n", at)
         if self._too_long is not None:
             return self._drop(self._too_long, end)
         size = (end if end >= 0 else len(self._buffer)) - at
-        if size > self._settings.command_bytes - 2:
+        if size > self._plain_bytes:
             is_auth = self._in_auth or self._buffer[at : at + 4].upper() == b"AUTH"
             if not is_auth or size > self._settings.auth_bytes - 2:
                 return self._drop(replies.AUTH_LINE_TOO_LONG if is_auth else replies.LINE_TOO_LONG, end)
@@ -583,7 +499,7 @@ class SmtpServer:
             self._recipients += 1
 
     def _data(self, line: bytes) -> ServerEvent | None:
-        if line[4:].strip(b" \t"):
+        if len(line) > 4 and line[4:].strip(b" \t"):
             return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
         if self._at < len(self._buffer):
             # RFC 2920 §3.1: DATA is the last of its group; content that did not wait for 354 must not be run as commands.
