@@ -1,0 +1,230 @@
+"""A message's journey for people: one line a step, with its time, its layer, a sentence and the section that explains it.
+
+The sentences are in the catalogue under "journey.<step>"; the program's own form is as_json().
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from ekiden.base.clock import Millis
+from ekiden.base.texts import has_text, text
+from ekiden.base.units import duration_text
+from ekiden.mail.journey import (
+    ContentReceived,
+    Deferred,
+    Dialled,
+    Failed,
+    Fetched,
+    Judged,
+    Queued,
+    Secured,
+    SenderGiven,
+    Step,
+)
+
+_TIME_COLUMN = 12
+_GAP = "  "
+_NARROWEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step, in the words of one language. time: "12:34:56.789", UTC. day: "2026-01-31"."""
+
+    at: Millis
+    day: str
+    time: str
+    layer: str
+    sentence: str
+    rfc: str
+
+
+def lines(steps: Sequence[Step], lang: str = "en") -> list[Line]:
+    """The steps in the order of their times; steps of the same millisecond stay in the order that they were given in."""
+    return [_line(step, lang) for step in sorted(steps, key=lambda step: step.at)]
+
+
+def sentence(step: Step, lang: str = "en") -> str:
+    """What a step means, with its fields filled in."""
+    fields = dict(_fields(step))
+    for name in ("verdict", "kind", "action"):
+        if name in fields and has_text(f"timeline.word.{fields[name]}"):
+            fields[name] = text(f"timeline.word.{fields[name]}", lang)
+    if isinstance(step, Deferred):
+        fields["due_at"] = _moment(step.due_at).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if isinstance(step, ContentReceived):
+        fields["size"] = f"{step.size:,}"
+    return text(f"journey.{_tag(step)}{_variant(step)}", lang, **fields)
+
+
+def render(steps: Sequence[Step], lang: str = "en", width: int = 120) -> str:
+    """A table of the steps for a terminal of that many columns; wide characters count as two."""
+    shown = lines(steps, lang)
+    if not shown:
+        return text("timeline.none", lang) + "\n"
+    layer_width = max(columns(line.layer) for line in shown)
+    rfc_width = max(columns(line.rfc) for line in shown)
+    room = width - _TIME_COLUMN - layer_width - rfc_width - 3 * len(_GAP)
+    beside = room >= _NARROWEST  # else the section follows the sentence, as more of its text
+    if not beside:
+        room = max(_NARROWEST, room + rfc_width + len(_GAP))
+    out: list[str] = []
+    day = ""
+    for line in shown:
+        if line.day != day:
+            day = line.day
+            out.append(f"{day} UTC")
+        told = line.sentence if beside or not line.rfc else f"{line.sentence} [{line.rfc}]"
+        for number, piece in enumerate(wrap(told, room)):
+            first = number == 0
+            cells = [
+                pad(line.time if first else "", _TIME_COLUMN),
+                pad(line.layer if first else "", layer_width),
+                pad(piece, room),
+                line.rfc if first and beside else "",
+            ]
+            out.append(_GAP.join(cells).rstrip(" "))
+    out.append(text("timeline.took", lang, duration=_span(shown[-1].at - shown[0].at)))
+    return "\n".join(out) + "\n"
+
+
+def as_json(steps: Sequence[Step], lang: str = "en") -> list[dict[str, object]]:
+    """Each step with its fields, and its layer, protocol, sentence and section, for programs."""
+    result: list[dict[str, object]] = []
+    for step in sorted(steps, key=lambda step: step.at):
+        told: dict[str, object] = {"step": _tag(step), "at": step.at, **dict(_fields(step))}
+        told |= {"layer": step.LAYER, "protocol": _protocol(step), "rfc": _rfc(step), "sentence": sentence(step, lang)}
+        result.append(told)
+    return result
+
+
+def columns(shown: str) -> int:
+    """How many columns a text takes in a terminal: wide and full-width characters two, combining ones none."""
+    if shown.isascii():
+        return len(shown)
+    return sum(_column(character) for character in shown)
+
+
+def pad(shown: str, width: int) -> str:
+    """The text with spaces behind it up to that many columns."""
+    return shown + " " * (width - columns(shown))
+
+
+def wrap(shown: str, width: int) -> list[str]:
+    """Break a text into lines of at most that many columns: at spaces, and beside wide characters."""
+    result: list[str] = []
+    line, used = "", 0
+    for piece in _pieces(shown):
+        size = columns(piece)
+        if used + columns(piece.rstrip(" ")) > width and line:
+            result.append(line.rstrip(" "))
+            line, used = "", 0
+        while size > width:  # one word longer than a line
+            head = _fitting(piece, width)
+            result.append(head)
+            piece = piece[len(head):]
+            size = columns(piece)
+        line += piece
+        used += size
+    return [*result, line.rstrip(" ")]
+
+
+def _line(step: Step, lang: str) -> Line:
+    moment = _moment(step.at)
+    return Line(
+        at=step.at,
+        day=moment.strftime("%Y-%m-%d"),
+        time=moment.strftime("%H:%M:%S.") + f"{step.at % 1000:03d}",
+        layer=text(f"timeline.{step.LAYER}", lang, protocol=_protocol(step)).strip(" "),
+        sentence=sentence(step, lang),
+        rfc=_rfc(step),
+    )
+
+
+def _variant(step: Step) -> str:
+    """Which of the sentences of a step fits its fields."""
+    match step:
+        case Secured():
+            return ("-outgoing" if step.outgoing else "") + ("-verified" if step.verified else "")
+        case SenderGiven(path=""):
+            return "-null"
+        case ContentReceived(message_id=""):
+            return "-nameless"
+        case Judged() if step.because:
+            return "-because"
+        case Queued(status="held"):
+            return "-held"
+        case Dialled() if step.error:
+            return "-error"
+        case Failed(expired=True):
+            return "-expired"
+        case Fetched() if step.client:
+            return "-client"
+    return ""
+
+
+def _protocol(step: Step) -> str:
+    return step.protocol if isinstance(step, Fetched) else step.PROTOCOL
+
+
+def _rfc(step: Step) -> str:
+    return "RFC 1939 §5" if isinstance(step, Fetched) and step.protocol == "POP3" else step.RFC
+
+
+def _fields(step: Step) -> Iterator[tuple[str, object]]:
+    for field in msgspec.structs.fields(step):
+        if field.name != "at":
+            yield field.name, getattr(step, field.name)
+
+
+def _tag(step: Step) -> str:
+    return str(step.__struct_config__.tag)
+
+
+def _moment(at: Millis) -> datetime:
+    return datetime.fromtimestamp(at // 1000, UTC)
+
+
+def _span(millis: int) -> str:
+    if millis < 10_000:
+        return f"{millis} ms"
+    seconds = millis // 1000
+    rest = [(seconds // 86_400 * 86_400), (seconds % 86_400 // 3600 * 3600), (seconds % 3600 // 60 * 60), seconds % 60]
+    return " ".join(duration_text(part) for part in rest if part)
+
+
+def _column(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _pieces(shown: str) -> Iterator[str]:
+    """Words with the spaces that follow them; each wide character is a piece of its own, unless it must not begin a line."""
+    piece = ""
+    for character in shown:
+        ends_word = piece.endswith(" ") and character != " "
+        wide = _column(character) == 2 or (piece[-1:] and _column(piece[-1]) == 2)
+        if piece and (ends_word or (wide and character not in "、。）」』: ")):
+            yield piece
+            piece = ""
+        piece += character
+    if piece:
+        yield piece
+
+
+def _fitting(shown: str, width: int) -> str:
+    used = 0
+    for length, character in enumerate(shown):
+        used += _column(character)
+        if used > width:
+            return shown[:max(1, length)]
+    return shown
+
+

@@ -1,0 +1,114 @@
+"""Journeys as people read them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from ekiden.base.clock import Millis
+from ekiden.base.texts import languages
+from ekiden.mail.journey import (
+    AnyStep,
+    Committed,
+    Connected,
+    ContentReceived,
+    Deferred,
+    Dialled,
+    Failed,
+    Fetched,
+    Judged,
+    Queued,
+    Secured,
+    SenderGiven,
+    Step,
+)
+from ekiden.services.timeline import as_json, columns, lines, pad, render, sentence, wrap
+
+T = Millis(1_790_000_000_123)
+
+
+def _any(kind: type[Step]) -> Step:
+    """A step of that kind with something in every field."""
+    given = {str: "x", int: 7, bool: False}
+    values = {field.name: given.get(field.type) for field in msgspec.structs.fields(kind)}
+    values |= {name: T for name in ("at", "due_at") if name in values}
+    return msgspec.convert({"step": kind.__struct_config__.tag, **values}, kind)
+
+
+@pytest.mark.parametrize("kind", get_args(AnyStep), ids=lambda kind: kind.__name__)
+def test_every_step_has_a_sentence_in_every_language(kind: type[Step]) -> None:
+    for lang in languages():
+        assert sentence(_any(kind), lang)
+
+
+@pytest.mark.parametrize(("step", "words"), [
+    (Secured(T, "TLSv1.3", "X", True), "certificate was not checked"),
+    (Secured(T, "TLSv1.3", "X", True, "mx.example"), "valid for mx.example"),
+    (Secured(T, "TLSv1.3", "X", False, "alice"), "client's certificate names alice"),
+    (SenderGiven(T, "", "250 OK"), "never answered by another report"),
+    (ContentReceived(T, 1234567), "1,234,567 bytes"),
+    (Judged(T, "spf", "message", "reject", "fail"), "refuse it (fail)"),
+    (Queued(T, "a@b.test", "b.test", "held", "dev"), "until somebody releases it: dev"),
+    (Dialled(T, "mx.b.test", "192.0.2.1", 25, 3, "refused"), "No connection to mx.b.test"),
+    (Failed(T, "a@b.test", "550", True), "waited too long"),
+    (Deferred(T, "a@b.test", "451", Millis(T + 1000)), "2026-09-21 14:13:21 UTC"),
+    (Fetched(T, "bob", "IMAP", "mutt"), "by IMAP with mutt"),
+])
+def test_the_sentence_fits_the_fields(step: Step, words: str) -> None:
+    assert words in sentence(step)
+    assert sentence(step, "ja") != sentence(step)
+
+
+def test_lines_tell_time_layer_and_section() -> None:
+    line = lines([Connected(T, "192.0.2.7", 4000, "mx")])[0]
+    assert (line.day, line.time, line.layer, line.rfc) == ("2026-09-21", "14:13:20.123", "transport TCP", "RFC 5321 §3.1")
+
+
+def test_lines_are_in_order_of_time_and_stable() -> None:
+    steps = [Committed(Millis(T + 5), "b"), Connected(T, "192.0.2.7", 4000, "mx"), Committed(Millis(T + 5), "c")]
+    assert [line.at for line in lines(steps)] == [T, T + 5, T + 5]
+    assert "b" in lines(steps)[1].sentence
+
+
+def test_reading_by_pop3_names_its_own_protocol_and_section() -> None:
+    told = as_json([Fetched(T, "bob", "POP3")])[0]
+    assert (told["protocol"], told["rfc"]) == ("POP3", "RFC 1939 §5")
+
+
+def test_json_holds_the_fields_and_the_explanation() -> None:
+    told = as_json([Connected(T, "192.0.2.7", 4000, "mx")])[0]
+    assert told["step"] == "connected"
+    assert (told["at"], told["ip"], told["port"], told["layer"]) == (T, "192.0.2.7", 4000, "transport")
+    assert msgspec.json.encode(told)
+
+
+@pytest.mark.parametrize("lang", languages())
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_columns_stand_below_each_other(lang: str, width: int) -> None:
+    long = SenderGiven(T, "very.long." * 12 + "@one.test", "250 2.1.0 OK")
+    table = render([Connected(T, "192.0.2.7", 4000, "mx"), long, Committed(T, "250 ok")], lang, width).split("\n")
+    assert all(columns(row) <= max(width, 80) for row in table)
+    if width >= 120:
+        assert len({columns(row[:row.index("RFC")]) for row in table if "RFC" in row}) == 1
+
+
+def test_no_steps_is_a_sentence() -> None:
+    assert render([]) == "no steps are kept for this message\n"
+
+
+@pytest.mark.parametrize(("shown", "width"), [("abc", 3), ("日本", 4), ("ｱ", 1), ("Ａ", 2), ("e\u0301", 1), ("", 0)])
+def test_wide_characters_take_two_columns(shown: str, width: int) -> None:
+    assert columns(shown) == width
+    assert columns(pad(shown, 10)) == 10
+
+
+@pytest.mark.parametrize(("shown", "rows"), [
+    ("one two three", ["one two", "three"]),
+    ("日本語の文です", ["日本語の", "文です"]),
+    ("abcdefghijk", ["abcdefgh", "ijk"]),
+    ("", [""]),
+])
+def test_lines_break_at_spaces_and_between_wide_characters(shown: str, rows: list[str]) -> None:
+    assert wrap(shown, 8) == rows
