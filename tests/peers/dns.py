@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.peers import catalogue
+from tests.peers.network import entered, inside
 from tests.peers.process import Daemon
 
 
@@ -25,7 +26,9 @@ class Record(NamedTuple):
 class Knot:
     """Knot DNS: authoritative for every zone (the last two labels of a name) that the records mention; UDP and TCP."""
 
-    def __init__(self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1", network: str | None = None
+    ) -> None:
         tree = catalogue.tree("knot")
         self.version = tree.versions["knot"]
         self.port = port
@@ -53,10 +56,13 @@ class Knot:
             (directory / "zones" / f"{zone}.zone").write_text("\n".join(lines) + "\n")
         (directory / "knot.conf").write_text("\n".join(conf) + "\n")
         self._daemon = Daemon(
-            "knot", [tree.program("knotd"), "-c", directory / "knot.conf"], log=directory / "knot.log", env=tree.environment()
+            "knot",
+            [*entered(network), tree.program("knotd"), "-c", directory / "knot.conf"],
+            log=directory / "knot.log",
+            env=tree.environment(),
         )
         probe = next(iter(zones))
-        self._daemon.wait_for(lambda: _answers(host, port, probe), f"it answers for {probe}")
+        self._daemon.wait_for(lambda: _answers(network, host, port, probe), f"it answers for {probe}")
 
     def stop(self) -> None:
         """End it."""
@@ -66,7 +72,9 @@ class Knot:
 class Dnsmasq:
     """dnsmasq as a small server of given names, asking nobody else."""
 
-    def __init__(self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1", network: str | None = None
+    ) -> None:
         tree = catalogue.tree("dnsmasq")
         self.version = tree.versions["dnsmasq-base"]
         self.port = port
@@ -102,11 +110,11 @@ class Dnsmasq:
         (directory / "dnsmasq.conf").write_text("\n".join(line for line in lines if line) + "\n")
         self._daemon = Daemon(
             "dnsmasq",
-            [tree.program("dnsmasq"), "-C", directory / "dnsmasq.conf"],
+            [*entered(network), tree.program("dnsmasq"), "-C", directory / "dnsmasq.conf"],
             log=directory / "dnsmasq.log",
             env=tree.environment(),
         )
-        self._daemon.wait_for(lambda: _answers(host, port, held[0].name.rstrip(".")), "it answers")
+        self._daemon.wait_for(lambda: _answers(network, host, port, held[0].name.rstrip(".")), "it answers")
 
     def stop(self) -> None:
         """End it."""
@@ -117,12 +125,12 @@ def _zone(name: str) -> str:
     return ".".join(name.rstrip(".").split(".")[-2:])
 
 
-def _answers(host: str, port: int, name: str) -> bool:
+def _answers(network: str | None, host: str, port: int, name: str) -> bool:
     """Does a query for the name's A records get any answer?"""
     question = (
         b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
     )
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+    with inside(network), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asked.settimeout(0.2)
         try:
             asked.connect((host, port))

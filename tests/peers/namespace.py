@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.peers.debian import NotHere, Tree
+from tests.peers.network import entered
 
 _FIRST_UID = 7_720  # far from those of real users and packages
 
@@ -30,7 +31,7 @@ class View:
     users: Sequence[str] = ()  # each gets a group of the same name
     groups: Sequence[str] = ()
     folders: dict[str, Path] = field(default_factory=dict)  # "/var/spool/postfix" → where it really lies
-    network: str | None = None  # name of a network namespace to join (see netns), None: the one we are in
+    network: str | None = None  # the path of a network namespace to run in (see network.py)
 
     def __post_init__(self) -> None:
         reason = private_mounts()
@@ -69,8 +70,15 @@ class View:
     def command(self, *words: str | os.PathLike[str], alone: bool = True) -> list[str]:
         """The command line that runs `words` in this view; alone: in a process namespace whose end kills all in it."""
         pids = ["--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"] if alone else []
-        net = ["ip", "netns", "exec", self.network] if self.network else []
-        return [*net, "unshare", "--mount", *pids, "sh", str(self.directory / "launch.sh"), *(os.fspath(w) for w in words)]
+        return [
+            *entered(self.network),
+            "unshare",
+            "--mount",
+            *pids,
+            "sh",
+            str(self.directory / "launch.sh"),
+            *(os.fspath(w) for w in words),
+        ]
 
 
 @cache
