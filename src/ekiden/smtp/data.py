@@ -94,9 +94,8 @@ class ContentReader:
     def _judge(self, piece: bytes) -> Reply | None:
         if self.size > self._limit:
             return MESSAGE_TOO_BIG
-        marks = piece.translate(None, _NOT_MARKS)
-        if marks != b"\r\n" * (len(marks) >> 1) or _BARE_CR.search(piece) is not None:
-            return NUL_IN_CONTENT if b"\0" in marks else BARE_LINE_END
+        if holds_bad_marks(piece):
+            return NUL_IN_CONTENT if b"\0" in piece else BARE_LINE_END
         if self._line_bytes and self._is_line_too_long(piece):
             return CONTENT_LINE_TOO_LONG
         return None
@@ -121,15 +120,15 @@ class ContentReader:
         return False
 
 
+def holds_bad_marks(piece: bytes) -> bool:
+    """A NUL, or a CR or LF that is not part of CRLF."""
+    marks = piece.translate(None, _NOT_MARKS)
+    return marks != b"\r\n" * (len(marks) >> 1) or _BARE_CR.search(piece) is not None
+
+
 def _held(buffer: bytes, at: int) -> int:
     """How many bytes at the end of buffer[at:] may begin the end of data."""
     for length in (4, 3, 2, 1):
         if buffer.endswith(_END[:length], at):
             return length
     return 0
-
-
-def stuff(content: bytes, *, at_line_start: bool = True) -> bytes:
-    """Double each dot that begins a line (RFC 5321 §4.5.2). content: lines end with CRLF, cut only after whole lines."""
-    stuffed = content.replace(b"\r\n.", b"\r\n..")
-    return b"." + stuffed if at_line_start and content.startswith(b".") else stuffed
