@@ -37,6 +37,7 @@ def network_namespaces() -> str | None:
 _MUTT = "libsasl2-modules"
 PEERS = {
     "postfix": Peer(("postfix",), private_mounts),
+    "postfix-tools": Peer(("postfix",)),  # smtp-source and smtp-sink run as anybody
     "dovecot": Peer(("dovecot-core", "dovecot-imapd", "dovecot-pop3d"), private_mounts),
     "swaks": Peer(("swaks", "libnet-ssleay-perl", "libnet-dns-perl", "libauthen-sasl-perl", "libio-socket-ssl-perl")),
     "msmtp": Peer(("msmtp",)),

@@ -78,9 +78,7 @@ def swaks(
     return (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
-def msmtp(
-    folder: Path, door: Door, *, sender: str, to: Sequence[str], message: bytes, login: Login | None = None, status: int = 0
-) -> str:
+def msmtp(folder: Path, door: Door, *, sender: str, to: Sequence[str], message: bytes, login: Login | None = None, status: int = 0) -> str:
     """Send with msmtp, from a configuration file; what it said with --debug."""
     tree = catalogue.tree("msmtp")
     lines = [
@@ -174,9 +172,7 @@ def fetchmail(folder: Path, door: Door, login: Login, *, protocol: str = "POP3",
         env={**tree.environment(), "FETCHMAILHOME": str(folder), "HOME": str(folder)},
     )
     if done.returncode not in (0, 1):  # 1: no mail
-        raise AssertionError(
-            f"fetchmail ended with {done.returncode}\n{(done.stdout + done.stderr).decode('utf-8', 'replace')[-6000:]}"
-        )
+        raise AssertionError(f"fetchmail ended with {done.returncode}\n{(done.stdout + done.stderr).decode('utf-8', 'replace')[-6000:]}")
     return [file.read_bytes() for file in sorted(out.iterdir())]
 
 
@@ -197,9 +193,7 @@ def curl_send(door: Door, *, sender: str, to: Sequence[str], message: bytes, log
 def curl_read(door: Door, protocol: str, path: str, login: Login, *, request: str | None = None) -> bytes:
     """Read an "imap" or "pop3" URL with curl, as it prints it; request: another command in place of the usual one."""
     scheme = protocol + ("s" if door.secured == "tls" else "")
-    return _curl(
-        door, [f"{scheme}://{door.host}:{door.port}/{path}", *(["-X", request] if request else [])], login, b"", 0
-    ).stdout
+    return _curl(door, [f"{scheme}://{door.host}:{door.port}/{path}", *(["-X", request] if request else [])], login, b"", 0).stdout
 
 
 def curl_append(door: Door, box: str, message: bytes, login: Login) -> None:
@@ -212,9 +206,7 @@ def curl_append(door: Door, box: str, message: bytes, login: Login) -> None:
     file.unlink()
 
 
-def _curl(
-    door: Door, words: Sequence[str], login: Login | None, message: bytes, status: int
-) -> subprocess.CompletedProcess[bytes]:
+def _curl(door: Door, words: Sequence[str], login: Login | None, message: bytes, status: int) -> subprocess.CompletedProcess[bytes]:
     tree = catalogue.tree("curl")
     secured = [] if door.secured == "no" else ["--ssl-reqd", "--cacert", str(door.authority)]
     user = [] if login is None else ["-u", f"{login.user}:{login.password}"]
@@ -324,9 +316,7 @@ def _on_terminal(words: Sequence[str], env: dict[str, str], seconds: float) -> b
                 break
         else:
             process.kill()
-            raise AssertionError(
-                f"{words[0]} did not end within {seconds:g} s; its screen:\n{drawn.decode('utf-8', 'replace')[-3000:]}"
-            )
+            raise AssertionError(f"{words[0]} did not end within {seconds:g} s; its screen:\n{drawn.decode('utf-8', 'replace')[-3000:]}")
         process.wait(10)
     finally:
         os.close(ours)

@@ -80,9 +80,7 @@ class Tree:
 
 def multiarch() -> str:
     """Debian's name of this machine's library folder, as in /usr/lib/x86_64-linux-gnu."""
-    return {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}.get(
-        os.uname().machine, f"{os.uname().machine}-linux-gnu"
-    )
+    return {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}.get(os.uname().machine, f"{os.uname().machine}-linux-gnu")
 
 
 def fetch(name: str, *packages: str) -> Tree:
@@ -129,9 +127,7 @@ def _unpack(root: Path, wanted: Sequence[str]) -> Mapping[str, str]:
     for deb in debs:
         package, version, _ = deb.stem.split("_")
         versions[package] = version.replace("%3a", ":")
-        _run(
-            ["dpkg-deb", "--fsys-tarfile", str(deb)], ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(new)]
-        )
+        _run(["dpkg-deb", "--fsys-tarfile", str(deb)], ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(new)])
     (new / "manifest.json").write_text(json.dumps({"format": FORMAT, "wanted": list(wanted), "versions": versions}, indent=1))
     shutil.rmtree(root, ignore_errors=True)
     new.rename(root)

@@ -127,9 +127,7 @@ def _zone(name: str) -> str:
 
 def _answers(network: str | None, host: str, port: int, name: str) -> bool:
     """Does a query for the name's A records get any answer?"""
-    question = (
-        b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
-    )
+    question = b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
     with inside(network), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asked.settimeout(0.2)
         try:

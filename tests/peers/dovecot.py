@@ -94,9 +94,7 @@ class Dovecot:
         etc = self.view.directory / "etc"
         (etc / "dovecot-peer.conf").write_text(conf)
         (etc / "dovecot-peer.pem").write_bytes(certificate.read_bytes() if certificate else b"")
-        self._daemon = Daemon(
-            "dovecot", self.view.command("dovecot", "-F", "-c", "/etc/dovecot-peer.conf"), log=directory / "dovecot.log"
-        )
+        self._daemon = Daemon("dovecot", self.view.command("dovecot", "-F", "-c", "/etc/dovecot-peer.conf"), log=directory / "dovecot.log")
         self._daemon.wait_port(imap)
         self._daemon.wait_port(pop3)
         self.log = self._daemon.log

@@ -85,17 +85,14 @@ class Postfix:
         )
         os.chown(self._data, self.view.uid("postfix"), self.view.uid("postfix"))
         os.chown(self._mail, self.view.uid("vmail"), self.view.uid("vmail"))
-        routed = {
-            domain: f"smtp:[{place.rsplit(':', 1)[0]}]:{place.rsplit(':', 1)[1]}" for domain, place in (routes or {}).items()
-        }
+        routed = {domain: f"smtp:[{place.rsplit(':', 1)[0]}]:{place.rsplit(':', 1)[1]}" for domain, place in (routes or {}).items()}
         main = _MAIN.format(
             hostname=hostname,
             host=host,
             domains=" ".join(domains),
             uid=self.view.uid("vmail"),
             boxes=", ".join(f"{{ {box} = {box.replace('@', '_at_')}/ }}" for box in boxes) or "{ nobody@invalid = nobody/ }",
-            transports=", ".join(f"{{ {domain} = {place} }}" for domain, place in routed.items())
-            or "{ invalid = error:invalid }",
+            transports=", ".join(f"{{ {domain} = {place} }}" for domain, place in routed.items()) or "{ invalid = error:invalid }",
             default=routed.get("*", "error:this test gave no route"),
         )
         main += "".join(f"{name} = {value}\n" for name, value in (settings or {}).items())
@@ -107,6 +104,11 @@ class Postfix:
         self._daemon = Daemon("postfix", self.view.command("postfix", "start-fg"), log=directory / "postfix.log")
         self._daemon.wait_port(port) if network is None else None
         self.log = self._daemon.log
+
+    @property
+    def pid(self) -> int:
+        """The process that all of its processes descend from."""
+        return self._daemon.process.pid
 
     def _services(self) -> str:
         """The list of its daemons as shipped, none in a chroot, smtpd on our port, log to standard output."""

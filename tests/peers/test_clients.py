@@ -19,9 +19,7 @@ BOB = "bob@two.test"
 
 @pytest.fixture(scope="module")
 def postfix(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[Postfix]:
-    running = Postfix(
-        tmp_path_factory.mktemp("postfix"), port=free_port(), certificate=certificate[2], domains=["two.test"], boxes=[BOB]
-    )
+    running = Postfix(tmp_path_factory.mktemp("postfix"), port=free_port(), certificate=certificate[2], domains=["two.test"], boxes=[BOB])
     yield running
     running.stop()
 
@@ -29,9 +27,7 @@ def postfix(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) 
 @pytest.fixture(scope="module")
 def dovecot(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[Dovecot]:
     folder = tmp_path_factory.mktemp("dovecot")
-    running = Dovecot(
-        folder, imap=free_port(), imaps=free_port(), pop3=free_port(), pop3s=free_port(), certificate=certificate[2]
-    )
+    running = Dovecot(folder, imap=free_port(), imaps=free_port(), pop3=free_port(), pop3s=free_port(), certificate=certificate[2])
     for user in ("mbsync", "curl", "mutt", "neomutt", "fetchmail"):
         running.put(user, LETTER)
     yield running

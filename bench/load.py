@@ -1,0 +1,109 @@
+"""The load on an SMTP door: smtp-source, the load generator of Postfix, which costs far less than any server under test.
+
+Python only starts it and reads the clocks. Nothing is measured of the client but its processor time, so that it can be seen
+that it was not the one that waited.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+
+from bench.servers import RECIPIENT, Server
+from tests.peers import catalogue
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One measured load."""
+
+    messages: int
+    accept_s: float  # from the first connection to the last 250
+    arrived_s: float  # until the last message was in the mailbox
+    server_cpu_s: float  # processor time of the server's processes
+    client_cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        """Messages a second, all of them in the mailbox."""
+        return self.messages / self.arrived_s
+
+
+def send(port: int, *, sessions: int, messages: int, size: int, persistent: bool = True) -> tuple[float, float]:
+    """Send messages of `size` bytes over so many connections at once; (seconds, processor seconds of the client)."""
+    tree = catalogue.tree("postfix-tools")
+    env = tree.environment()
+    env["LD_LIBRARY_PATH"] = f"{tree.root}/usr/lib/postfix:" + env.get("LD_LIBRARY_PATH", "")
+    words = [
+        str(tree.program("smtp-source")),
+        "-s",
+        str(sessions),
+        "-m",
+        str(messages),
+        "-l",
+        str(size),
+        "-f",
+        "load@client.test",
+        "-t",
+        RECIPIENT,
+        "-M",
+        "client.test",
+        "-C",
+        "20",
+        *(["-d"] if persistent else []),
+        f"inet:127.0.0.1:{port}",
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=600, check=False)
+    took = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"smtp-source: {(done.stdout + done.stderr).strip()[-500:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(server: Server, *, sessions: int = 20, messages: int = 4000, size: int = 4096, persistent: bool = True) -> Round:
+    """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many."""
+    had = server.count()
+    cpu = cpu_seconds(server.pid)
+    start = time.perf_counter()
+    accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent)
+    arrived_s = accept  # if all is there by now, it was when the last 250 came
+    while (arrived := server.count() - had) != messages:
+        if arrived > messages or time.perf_counter() - start > accept + 60:
+            raise RuntimeError(f"{server.label}: {arrived} of {messages} messages arrived")
+        time.sleep(0.005)
+        arrived_s = time.perf_counter() - start
+    return Round(messages, accept, arrived_s, cpu_seconds(server.pid) - cpu, client)
+
+
+def cpu_seconds(root: int) -> float:
+    """Processor time that a process and all below it have used so far (children that ended count with their parent)."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    words = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            parents[int(name)] = int(words[1])
+            used[int(name)] = sum(int(word) for word in words[11:15]) / _TICK
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(used.get(pid, 0.0) for pid in family)
+
+
+def median(rounds: list[Round]) -> tuple[float, float, float]:
+    """(median, lowest, highest) rate."""
+    rates = sorted(one.rate for one in rounds)
+    return statistics.median(rates), rates[0], rates[-1]
