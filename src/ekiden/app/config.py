@@ -18,6 +18,7 @@ from ekiden.base.settings import Entry, FromEnvironment, Problem, Setting, conve
 from ekiden.base.texts import text
 from ekiden.base.tomllines import Place, find_lines
 from ekiden.base.units import Bytes, BytesPerSecond, Seconds, size_text
+from ekiden.mail.address import parse_domain
 
 _FILE_BYTES = 1_048_576
 _PREFIX = "EKIDEN_"
@@ -37,6 +38,10 @@ def _store_url(url: str) -> str:
     if not separator or not scheme.isascii() or not scheme.isalpha() or not rest:
         raise BadValue("store URL", url)
     return url
+
+
+def _domain(name: str) -> str:
+    return parse_domain(name).ascii
 
 
 def _policy(name: str) -> str:
@@ -74,8 +79,11 @@ class Dns:
 
     servers: Annotated[
         tuple[Endpoint, ...],
-        Setting("Resolvers to ask, as address:port. Empty: those of /etc/resolv.conf at start.",
-                parse=lambda given: parse_endpoint(given, 53), expects="endpoint"),
+        Setting(
+            "Resolvers to ask, as address:port. Empty: those of /etc/resolv.conf at start.",
+            parse=lambda given: parse_endpoint(given, 53),
+            expects="endpoint",
+        ),
     ] = ()
 
 
@@ -96,8 +104,10 @@ class Smarthost:
     server: Annotated[Endpoint | None, Setting("Host and port of the server.", parse=parse_endpoint, expects="server")] = None
     tls: Annotated[
         str,
-        Setting("starttls and implicit need a valid certificate, opportunistic takes what there is, none never asks for TLS.",
-                choices=("starttls", "implicit", "opportunistic", "none")),
+        Setting(
+            "starttls and implicit need a valid certificate, opportunistic takes what there is, none never asks for TLS.",
+            choices=("starttls", "implicit", "opportunistic", "none"),
+        ),
     ] = "starttls"
     user: Annotated[str | None, Setting("The name to sign in with. Not set: no AUTH.")] = None
     password_file: Annotated[str | None, Setting("A file whose first line is the password.", expects="path")] = None
@@ -110,8 +120,7 @@ class Outbound:
     port: Annotated[int, Setting("The port of other mail servers.", low=1, high=65535)] = 25
     source_addresses: Annotated[
         tuple[str, ...],
-        Setting("Local addresses to send from: the first of each family is used. Empty: the system chooses.",
-                parse=parse_ip, expects="ip"),
+        Setting("Local addresses to send from: the first of each family is used. Empty: the system chooses.", parse=parse_ip, expects="ip"),
     ] = ()
     hold: Annotated[bool, Setting("Keep all outgoing mail in the queue as held until somebody releases it.")] = False
     smarthost: Smarthost = field(default_factory=Smarthost)
@@ -121,21 +130,26 @@ class Outbound:
 class Queue:
     """When mail that could not be handed over is tried again, and when it is given up (RFC 5321 §4.5.4)."""
 
-    retry: Annotated[
-        tuple[Seconds, ...], Setting("Waits between one attempt and the next; the last one repeats.", low=1, high=86_400)
-    ] = (300, 600, 1200, 2400, 3600, 7200, 10_800, 14_400)
+    retry: Annotated[tuple[Seconds, ...], Setting("Waits between one attempt and the next; the last one repeats.", low=1, high=86_400)] = (
+        300,
+        600,
+        1200,
+        2400,
+        3600,
+        7200,
+        10_800,
+        14_400,
+    )
     jitter_percent: Annotated[int, Setting("Each wait is made longer or shorter by up to this share.", high=50)] = 10
     lifetime: Annotated[Seconds, Setting("After this time a message goes back to its sender.", low=60, high=2_592_000)] = 432_000
     report_lifetime: Annotated[
         Seconds, Setting("After this time a message with the null sender (a report) is given up.", low=60, high=2_592_000)
     ] = 172_800
-    delay_notice: Annotated[
-        Seconds, Setting("After this time the sender hears that a message still waits; 0 never.", high=2_592_000)
-    ] = 14_400
+    delay_notice: Annotated[Seconds, Setting("After this time the sender hears that a message still waits; 0 never.", high=2_592_000)] = (
+        14_400
+    )
     attempt_time: Annotated[Seconds, Setting("The longest that one delivery attempt may take.", low=10, high=7200)] = 1800
-    lease: Annotated[
-        Seconds, Setting("How long a courier may keep a delivery before another one may take it.", low=20, high=14_400)
-    ] = 2100
+    lease: Annotated[Seconds, Setting("How long a courier may keep a delivery before another one may take it.", low=20, high=14_400)] = 2100
     concurrency: Annotated[int, Setting("Delivery attempts at the same time, each process.", low=1, high=10_000)] = 100
     concurrency_per_hop: Annotated[int, Setting("Delivery attempts at the same time to one destination.", low=1, high=1000)] = 5
 
@@ -191,9 +205,7 @@ class SmtpTimeouts:
     """How long an SMTP client may take (RFC 5321 §4.5.3.2)."""
 
     command: Annotated[Seconds, Setting("From a reply to the end of the next whole command line.", low=10, high=3600)] = 300
-    command_under_stress: Annotated[
-        Seconds, Setting("The same while nearly all connections are in use.", low=1, high=300)
-    ] = 10
+    command_under_stress: Annotated[Seconds, Setting("The same while nearly all connections are in use.", low=1, high=300)] = 10
     data: Annotated[Seconds, Setting("Between two blocks of a message.", low=10, high=3600)] = 180
     data_rate: Annotated[BytesPerSecond, Setting("The slowest message, averaged over a minute; 0 allows any.")] = 500
     message: Annotated[Seconds, Setting("One whole message.", low=60, high=86_400)] = 1800
@@ -262,9 +274,9 @@ class Timeouts:
 class Log:
     """What is written to standard error."""
 
-    level: Annotated[
-        str, Setting("The least important kind of line that is written.", choices=("debug", "info", "warning", "error"))
-    ] = "info"
+    level: Annotated[str, Setting("The least important kind of line that is written.", choices=("debug", "info", "warning", "error"))] = (
+        "info"
+    )
     format: Annotated[str, Setting("Lines for people, or JSON for programs.", choices=("text", "json"))] = "text"
 
 
@@ -274,24 +286,21 @@ class Config:
 
     hostname: Annotated[
         str,
-        Setting("The name of this server: greeting, Received fields, EHLO to others.",
-                parse=parse_host_name, expects="host-name"),
+        Setting("The name of this server: greeting, Received fields, EHLO to others.", parse=parse_host_name, expects="host-name"),
     ]
     domains: Annotated[
         tuple[str, ...],
-        Setting("Domains whose mail is for us. Further ones may be added with `ekiden domain add`.",
-                parse=parse_host_name, expects="domain"),
+        Setting("Domains whose mail is for us. Further ones may be added with `ekiden domain add`.", parse=_domain, expects="domain"),
     ] = ()
-    data_dir: Annotated[
-        str, Setting("The folder of the store; only the server's user may enter it.", expects="path")
-    ] = "/var/lib/ekiden"
+    data_dir: Annotated[str, Setting("The folder of the store; only the server's user may enter it.", expects="path")] = "/var/lib/ekiden"
     processes: Annotated[int, Setting("Processes that serve; 1 does everything in one.", low=1, high=256)] = 1
     user: Annotated[str | None, Setting("The system user to become after the doors are open, when started as root.")] = None
     language: Annotated[str, Setting("The language of the command line and of reports to people.", choices=("en", "ja"))] = "en"
     policies: Annotated[
         tuple[str, ...],
-        Setting("What judges mail, in this order: builtin:NAME, or FILE.py:FUNCTION beside the configuration.",
-                parse=_policy, expects="policy"),
+        Setting(
+            "What judges mail, in this order: builtin:NAME, or FILE.py:FUNCTION beside the configuration.", parse=_policy, expects="policy"
+        ),
     ] = ()
     listeners: Listeners = field(default_factory=Listeners)
     tls: TlsFiles = field(default_factory=TlsFiles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import IO, Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -16,7 +16,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 _ERRORS = ("-failed", "-broken", "-fatal")
 
 
-def make_log(settings: LogSettings, stream: IO[str] | None = None) -> Log:
+def make_log(settings: LogSettings, stream: TextIO | None = None) -> Log:
     """The log function of a process: log("event-name", field=value). Events that end in "-failed" or "-broken" are errors."""
     out = stream if stream is not None else sys.stderr
     renderer: Callable[..., Any] = (

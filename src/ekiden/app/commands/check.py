@@ -1,0 +1,96 @@
+"""ekiden check: what this installation consists of, found in the drop-in folders, and whether it can run."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import platform
+import re
+import ssl
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from ekiden import __version__
+from ekiden.app.commandline import Cli, Failure, common, plain
+from ekiden.base.errors import ConfigError
+
+FOLDERS = {
+    "smtp-extension": "ekiden.smtp.extensions",
+    "sasl-mechanism": "ekiden.sasl.mechanisms",
+    "policy": "ekiden.policy.builtin",
+    "imap-command": "ekiden.servers.imap.commands",
+    "store-engine": "ekiden.store.engines",
+    "blob-store": "ekiden.store.blobs",
+    "command": "ekiden.app.commands",
+}
+"""The drop-in folders, by what lies in them."""
+
+_RFC = re.compile(r"RFC [0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file of a drop-in folder. error: why it cannot be imported, or ""."""
+
+    kind: str
+    name: str
+    what: str
+    rfcs: str
+    file: str
+    error: str = ""
+
+
+@click.command("check")
+@common
+def COMMAND(cli: Cli) -> None:
+    """List extensions, mechanisms, policies, commands and engines that were found, and the versions that they stand on."""
+    found = found_files()
+    told = versions()
+    if cli.as_json:
+        cli.give({"versions": told, "found": [asdict(one) for one in found]}, str)
+    else:
+        click.echo(plain(told))
+        click.echo()
+        rows = [(cli.text(f"cli.kind-{one.kind}"), one.name, one.what or one.error, one.rfcs, one.file) for one in found]
+        cli.table(("kind", "name", "what", "rfc", "file"), rows, "cli.no-words")
+    broken = [f"{one.file}: {one.error}" for one in found if one.error]
+    if broken:
+        raise Failure("\n".join(broken))
+
+
+def found_files() -> list[Found]:
+    """Every file of every drop-in folder, imported once to see that it can be."""
+    found: list[Found] = []
+    for kind, package in FOLDERS.items():
+        folder = importlib.import_module(package)
+        for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda info: info.name):
+            if not info.name.startswith("_"):
+                found.append(_look_at(kind, f"{package}.{info.name}"))
+    return found
+
+
+def versions() -> dict[str, object]:
+    """What we run on."""
+    import apsw  # the SQLite of the store, not that of the standard library
+
+    return {
+        "ekiden": __version__,
+        "python": platform.python_version(),
+        "sqlite": apsw.sqlite_lib_version(),
+        "tls": ssl.OPENSSL_VERSION,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def _look_at(kind: str, module_name: str) -> Found:
+    name = module_name.rpartition(".")[2]
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ConfigError, SyntaxError) as error:
+        return Found(kind, name, "", "", module_name.replace(".", "/") + ".py", f"{type(error).__name__}: {error}")
+    told = module.__doc__ or ""
+    rfcs = ", ".join(dict.fromkeys(_RFC.findall(told)))
+    file = Path(module.__file__ or "")
+    return Found(kind, name, told.partition("\n")[0], rfcs, "/".join(file.parts[file.parts.index("ekiden") :]))

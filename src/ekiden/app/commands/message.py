@@ -1,0 +1,52 @@
+"""ekiden message: what happened to a message."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from ekiden.app.commandline import Cli, Failure, common, printable
+from ekiden.base.ids import EnvelopeId, id_text
+from ekiden.base.texts import text
+from ekiden.mail.journey import AnyStep
+from ekiden.services import timeline
+from ekiden.store import journeys
+from ekiden.store.database import Tx
+
+
+@click.group("message")
+def COMMAND() -> None:
+    """Follow a message on its way."""
+
+
+@COMMAND.command()
+@click.argument("id")
+@click.option("--width", type=click.IntRange(60, 400), help="Columns of the output. Default: those of the terminal.")
+@common
+def trace(cli: Cli, id: str, width: int | None) -> None:
+    """Print the journey of a message as a timeline.
+
+    ID is the id in our 250 reply, or a Message-ID with or without <>. A Message-ID can name several messages of this server, for
+    example one that was submitted here and arrived here again; all are printed, the oldest first.
+    """
+    found = cli.read(lambda tx: _journeys(tx, id))
+    if not found:
+        raise Failure(cli.text("cli.no-message", id=id))
+    lang = cli.lang
+    room = width or (shutil.get_terminal_size().columns if shutil.get_terminal_size().columns >= 60 else 120)
+
+    def shown() -> str:
+        parts = [text_of(number, steps, lang, room) for number, steps in found]
+        return printable("\n".join(parts))
+
+    cli.give([{"message": id_text(number), "steps": timeline.as_json(steps, lang)} for number, steps in found], shown)
+
+
+def text_of(number: EnvelopeId, steps: list[AnyStep], lang: str, width: int) -> str:
+    """One journey under the id of its message."""
+    return f"{text('timeline.message', lang, id=id_text(number))}\n{timeline.render(steps, lang, width)}"
+
+
+def _journeys(tx: Tx, wanted: str) -> list[tuple[EnvelopeId, list[AnyStep]]]:
+    return [(number, journeys.steps_of(tx, number)) for number in sorted(journeys.find(tx, wanted))]

@@ -1,0 +1,246 @@
+"""The only place that builds the objects of a process and passes them on.
+
+Source: house.md §2 (floor 8), §11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import secrets
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ekiden.app.clock import SystemClock
+from ekiden.app.config import Config
+from ekiden.base.endpoint import Endpoint
+from ekiden.base.errors import ConfigError
+from ekiden.base.ids import IdMaker
+from ekiden.base.machine import Machine
+from ekiden.mail.address import Ip
+from ekiden.net.listener import Crowd, Door
+from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
+from ekiden.net.tls import Certificate
+from ekiden.policy.chain import Chain
+from ekiden.policy.loader import load as load_policies
+from ekiden.policy.stage import Log, World
+from ekiden.sasl import offers
+from ekiden.sasl.passwords import Passwords
+from ekiden.servers.smtp import mx, submission
+from ekiden.servers.smtp.session import Rules, SmtpServices, session_of
+from ekiden.services.arrive import Arrivals, Outside
+from ekiden.services.intake import Intakes
+from ekiden.services.login import Guesses, Logins
+from ekiden.services.routing import Router
+from ekiden.smtp import replies
+from ekiden.smtp.server import ServerSettings, SmtpServer
+from ekiden.store.blobs.files import FileBlobs
+from ekiden.store.changes import Changes
+from ekiden.store.database import Options, open_database
+
+DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
+_SECURE = frozenset({"submissions", "imaps", "pop3s"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What distinguishes development from production.
+
+    whole_way: mail to our own domains goes through queue and DNS. hold_outside: why mail to other domains is held, or "".
+    may_dial: listeners of ours that the courier may dial all the same, because the way ends there. name_servers: asked
+    instead of the configured ones.
+    """
+
+    whole_way: bool = False
+    hold_outside: str = ""
+    may_dial: frozenset[tuple[Ip, int]] = frozenset()
+    name_servers: tuple[Endpoint, ...] = ()
+
+
+class House:
+    """All objects of one process. Build it inside a running event loop; close() gives everything back."""
+
+    def __init__(
+        self, config: Config, log: Log, *, node: int = 0, mode: Mode = Mode(), on_fatal: Callable[[], None] = lambda: None
+    ) -> None:
+        self.config = config
+        self.log = log
+        self.clock = SystemClock()
+        self.mode = mode
+        loop = asyncio.get_running_loop()
+
+        def fatal(error: BaseException) -> None:
+            log("store-fatal", level="error", error=error)
+            loop.call_soon_threadsafe(on_fatal)
+
+        self.ids = IdMaker(self.clock, node)
+        self.database = open_database(config.store_url, Options(on_fatal=fatal))
+        self.blobs = FileBlobs(Path(config.data_dir) / "blobs")
+        self.changes = Changes(Path(config.data_dir) / "run", node)
+        self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
+        self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
+        self.certificate = _certificate(config)
+        self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
+        self.policies = Chain(_policies(config), asyncio.timeout)
+        self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
+        self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
+        self.intakes = Intakes(self.blobs)
+        self.arrivals = Arrivals(
+            self.database, self.changes, self.clock, self.world, config.hostname, outside=_outside(config, mode), on_queued=self.wake
+        )
+        self._wakers: list[Callable[[], None]] = []
+
+    def wake(self) -> None:
+        """Something has been put into the queue."""
+        for waker in self._wakers:
+            waker()
+
+    def on_queue(self, waker: Callable[[], None]) -> None:
+        """Call waker after each commit that put something into the queue."""
+        self._wakers.append(waker)
+
+    def close(self) -> None:
+        """Give files and threads back; blocks until what was asked of the store has been done."""
+        self.logins.close()
+        self.changes.close()
+        self.database.close()
+
+    def own_listeners(self, endpoints: Sequence[Endpoint]) -> None:
+        """Where this server itself listens: never dialled by its courier (loops)."""
+        self._own = [(ip_address(endpoint.host), endpoint.port) for endpoint in endpoints]
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """Work that runs beside the doors as long as the process lives."""
+        return []
+
+    async def stop(self) -> None:
+        """End the background work in good order."""
+
+    # ---- doors -----------------------------------------------------------------------------------
+
+    def door(self, name: str) -> Door:
+        """The door of one kind of listener (DOORS)."""
+        if name == "mx":
+            return self._smtp_door(mx.MX, secure=False)
+        if name in ("submission", "submissions"):
+            rules = submission.SUBMISSION if name == "submission" else submission.SUBMISSIONS
+            return self._smtp_door(rules, secure=name in _SECURE)
+        raise ConfigError([f"listeners.{name}: there is no such door"])
+
+    def context(self, service: str) -> ssl.SSLContext | None:
+        """The TLS context of a service now, None where no certificate is configured."""
+        return self.certificate.context(service) if self.certificate is not None else None
+
+    def _smtp_door(self, rules: Rules, *, secure: bool) -> Door:
+        limits, timeouts = self.config.limits, self.config.timeouts.smtp
+        settings = ServerSettings(
+            hostname=self.config.hostname,
+            listener=rules.listener,
+            message_bytes=limits.message_size,
+            command_bytes=limits.smtp_command,
+            auth_bytes=limits.smtp_auth_line,
+            dropped_bytes=limits.overlong_discard,
+            recipients=limits.recipients,
+            messages=limits.messages_per_connection,
+            errors_soft=limits.soft_errors,
+            errors_hard=limits.hard_errors,
+            idle_commands=limits.junk_commands,
+        )
+        mechanisms = offers.names(tls=True) if rules.needs_login else ()
+        has_tls = self.certificate is not None
+
+        def make_machine() -> Machine[Any]:
+            return SmtpServer(settings, secure=secure, offers_starttls=has_tls and not secure, offers_auth=mechanisms)
+
+        services = SmtpServices(
+            rules=rules,
+            policies=self.policies,
+            world=self.world,
+            router=self.router,
+            arrivals=self.arrivals,
+            intakes=self.intakes,
+            logins=self.logins,
+            ids=self.ids,
+            clock=self.clock,
+            tls=lambda: self.context(rules.listener),
+            mechanisms=offers.begin,
+            implicit_tls=secure,
+        )
+        deadlines = {
+            "command": float(timeouts.command),
+            "auth": float(timeouts.auth),
+            "message": float(timeouts.message),
+            "handshake": float(timeouts.handshake),
+        }
+        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode())
+
+
+class _Counts:
+    """Counters over a sliding window, in this process."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._times: dict[str, list[float]] = {}
+
+    async def __call__(self, key: str, per_s: int) -> int:
+        now = self._clock.monotonic()
+        times = [at for at in self._times.get(key, ()) if now - at <= per_s]
+        times.append(now)
+        self._times[key] = times
+        return len(times)
+
+
+def _outside(config: Config, mode: Mode) -> Outside:
+    if config.outbound.hold:
+        return Outside("held", "outbound.hold is set")
+    if mode.hold_outside and config.outbound.smarthost.server is None:
+        return Outside("held", mode.hold_outside)
+    return Outside()
+
+
+def _certificate(config: Config) -> Certificate | None:
+    if config.tls.certificate is None or config.tls.key is None:
+        return None
+    return Certificate(Path(config.tls.certificate), Path(config.tls.key))
+
+
+def _policies(config: Config) -> Sequence[Any]:
+    names = config.policies if "builtin:sender" in config.policies else ("builtin:sender", *config.policies)
+    return load_policies(names, _import_file)
+
+
+def _import_file(path: str) -> ModuleType:
+    """An operator's own file of policies. Raises ConfigError if it cannot be imported."""
+    spec = importlib.util.spec_from_file_location(f"ekiden_policies_{Path(path).stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError([f"policies: {path} is not a Python file"])
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever an operator's file does when it is imported, the answer names the file
+        raise ConfigError([f"policies: {path}: {type(error).__name__}: {error}"]) from error
+    return module
+
+
+def drop_privileges(user: str) -> None:
+    """Become this system user for good. Raises ConfigError if that cannot be done or can be undone."""
+    import pwd  # only on systems that have users, and only as root
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError([f"user: there is no system user {user}"]) from None
+    os.setgroups([])
+    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    try:
+        os.setuid(0)
+    except PermissionError:
+        return
+    raise ConfigError([f"user: root could be had back after becoming {user}"])

@@ -1,0 +1,231 @@
+"""The one way in: judge, place, store in one transaction, then say yes.
+
+Whatever comes by SMTP, LMTP or submission, and every report that we write ourselves, becomes mail through here. The reply is
+returned only after the commit has been synced (house.md §1 (4)).
+Source: house.md §6 (A6 … A10, B3 … B5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ekiden.base.clock import Clock, Millis
+from ekiden.base.ids import AccountId, id_text
+from ekiden.mail import journey
+from ekiden.mail.address import Path, format_path
+from ekiden.mail.envelope import Envelope, Recipient
+from ekiden.mail.headers import over_limits
+from ekiden.mail.trace import received, with_keyword
+from ekiden.policy.chain import NO_OPINION, Chain, Judgement
+from ekiden.policy.stage import MessageContext, Stage, World
+from ekiden.services.deposit import Analysis, analyse, new_message
+from ekiden.services.intake import INLINE_BYTES, Intake, Stored
+from ekiden.services.routing import Local, Remote, Route
+from ekiden.services.submit import mend
+from ekiden.services.verdicts import note
+from ekiden.smtp import replies
+from ekiden.smtp.replies import Reply
+from ekiden.store import journeys, mailboxes, messages, queue
+from ekiden.store.changes import Changes
+from ekiden.store.database import Database, Tx
+
+_HOPS = 100  # RFC 5321 §6.3
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message at its final dot. routes: for each recipient of the envelope, in order. mends: complete it (submission).
+
+    owned: the addresses of the signed-in account. steps: the journey so far.
+    """
+
+    envelope: Envelope
+    routes: tuple[tuple[Route, ...], ...]
+    steps: list[journey.Step]
+    owned: frozenset[str] = frozenset()
+    mends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What one transaction does: copies into mailboxes, copies into the queue; each copy once."""
+
+    local: tuple[Local, ...]
+    remote: tuple[tuple[Recipient, Remote], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """How mail for other servers is treated: status "due", or "held" with the reason."""
+
+    status: str = "due"
+    because: str = ""
+
+
+class Arrivals:
+    """Takes messages in for one process.
+
+    on_queued is called after a commit that put something into the queue; changes hears which accounts to look at.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        changes: Changes,
+        clock: Clock,
+        world: World,
+        hostname: str,
+        *,
+        outside: Outside = Outside(),
+        on_queued: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._clock = clock
+        self._world = world
+        self._hostname = hostname
+        self._outside = outside
+        self._on_queued = on_queued
+
+    async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
+        """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
+        envelope = incoming.envelope
+        raw = await intake.read_back()
+        analysis = await self._analyse(raw)
+        steps = incoming.steps
+        steps.append(journey.ContentReceived(self._clock.now(), len(raw), analysis.message_id))
+        refusal = self._sane(analysis)
+        if refusal is not None:
+            return refusal
+        judged = await self._judge(incoming, analysis, len(raw), policies)
+        if judged.refusal is not None:
+            return judged.refusal.reply
+        prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
+        if incoming.mends:
+            mended = mend(raw, analysis.headers, envelope.id, envelope.received_at, self._hostname)
+            if mended.amended:
+                steps.append(journey.Amended(self._clock.now(), ", ".join(mended.amended)))
+            prefix = mended.prefix + prefix
+            if mended.raw is not raw:
+                raw = mended.raw
+                intake = await intake.replaced_by(raw)
+            if mended.amended:
+                analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
+        prefix = self._trace(envelope) + prefix
+        stored = await intake.finish()
+        placement = place(envelope, incoming.routes)
+        folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
+        reply = replies.accepted(envelope.id)
+        touched = await self._database.write(
+            lambda tx: self._store(tx, envelope, analysis, stored, prefix, placement, folder, list(steps), reply)
+        )
+        intake.kept()
+        for account in touched:
+            self._changes.poke(account)
+        if placement.remote:
+            self._on_queued()
+        return reply
+
+    def _sane(self, analysis: Analysis) -> Reply | None:
+        if analysis.hops >= _HOPS:
+            return replies.LOOP_FOUND
+        if over_limits(analysis.headers):
+            return replies.HEADER_TOO_BIG
+        return None
+
+    async def _analyse(self, raw: bytes, top: int = 0) -> Analysis:
+        """The facts of a message; top: how many of its first bytes are prefix and not content."""
+        if len(raw) <= INLINE_BYTES:
+            return analyse(raw, top)
+        return await asyncio.to_thread(analyse, raw, top)
+
+    async def _judge(self, incoming: Incoming, analysis: Analysis, size: int, policies: Chain | None) -> Judgement:
+        if policies is None or not policies.has(Stage.MESSAGE):
+            return NO_OPINION
+        envelope = incoming.envelope
+        context = MessageContext(envelope.peer, self._world, envelope, envelope.recipients, analysis.headers, size, incoming.owned)
+        judged = await policies.ask(Stage.MESSAGE, context)
+        note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
+        return judged
+
+    def _trace(self, envelope: Envelope) -> bytes:
+        peer = envelope.peer
+        if peer.listener == "house":
+            return b""
+        recipients = envelope.recipients
+        return received(
+            hello=peer.hello,
+            ip=peer.ip,
+            name=peer.name,
+            by=self._hostname,
+            with_protocol=with_keyword(
+                extended=peer.extended,
+                lmtp=peer.listener == "lmtp",
+                tls=peer.tls is not None,
+                auth=peer.account is not None,
+                utf8=envelope.utf8,
+            ),
+            id=id_text(envelope.id),
+            at=envelope.received_at,
+            for_recipient=recipients[0].path if len(recipients) == 1 and recipients[0].path.host is not None else None,
+            tls_version=peer.tls.version if peer.tls is not None else "",
+            tls_cipher=peer.tls.cipher if peer.tls is not None else "",
+        )
+
+    def _store(
+        self,
+        tx: Tx,
+        envelope: Envelope,
+        analysis: Analysis,
+        stored: Stored,
+        prefix: bytes,
+        placement: Placement,
+        folder: str,
+        steps: list[journey.Step],
+        reply: Reply,
+    ) -> tuple[AccountId, ...]:
+        """The transaction of A8 and B4: the message, its copies, its deliveries and its journey."""
+        now = self._clock.now()
+        sender = format_path(envelope.sender)
+        message = new_message(
+            envelope.id, analysis, stored.blob, stored.inline, sender=sender, prefix=prefix, received_at=envelope.received_at
+        )
+        messages.insert(tx, message)
+        return_path_bytes = len(sender.encode()) + len("Return-Path: <>\r\n")
+        size = return_path_bytes + len(prefix) + stored.blob.size
+        for local in placement.local:
+            mailbox, name = mailboxes.inbox_or(tx, local.account, local.inbox, folder or local.folder, now)
+            whole = size + len(local.delivered_to.encode()) + len("Delivered-To: \r\n")
+            uid, _ = messages.deposit(
+                tx, mailbox, envelope.id, internal_date=envelope.received_at, delivered_to=local.delivered_to, size=whole
+            )
+            steps.append(journey.Deposited(now, local.delivered_to, local.name, name, uid))
+        if placement.remote:
+            self._enqueue(tx, envelope, placement.remote, steps, now)
+        steps.append(journey.Committed(now, reply.text))
+        journeys.add_steps(tx, envelope.id, steps)
+        return tuple({local.account for local in placement.local})
+
+    def _enqueue(
+        self, tx: Tx, envelope: Envelope, remote: Sequence[tuple[Recipient, Remote]], steps: list[journey.Step], now: Millis
+    ) -> None:
+        for recipient, route in remote:
+            how = Outside() if route.ours else self._outside
+            queue.enqueue(tx, envelope, recipient, route.next_hop, status=how.status, because=how.because, now=now)
+            steps.append(journey.Queued(now, format_path(recipient.path), route.next_hop, how.status, how.because))
+
+
+def place(envelope: Envelope, routes: Sequence[Sequence[Route]]) -> Placement:
+    """All copies that the routes ask for, each once: one a mailbox, one a remote address (row SS-26)."""
+    local: dict[tuple[AccountId, str], Local] = {}
+    remote: dict[Path, tuple[Recipient, Remote]] = {}
+    for recipient, targets in zip(envelope.recipients, routes, strict=True):
+        for target in targets:
+            if isinstance(target, Local):
+                local.setdefault((target.account, target.folder), target)
+            else:
+                sent_on = recipient if recipient.path == target.path else Recipient(target.path, recipient.original, recipient.notify)
+                remote.setdefault(target.path, (sent_on, target))
+    return Placement(tuple(local.values()), tuple(remote.values()))

@@ -1,0 +1,177 @@
+"""Blobs as files: written under a temporary name, synced, renamed, and the directory synced.
+
+Names are random and say nothing; directories are 0700, files 0600. Every operation on the disk goes through a Disk, so that tests can
+break it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from ekiden.base.errors import BadValue, StoreError
+from ekiden.base.ids import BlobId
+from ekiden.mail.envelope import Blob
+
+_HEX = frozenset("0123456789abcdef")
+_NAME_LENGTH = 32
+
+
+class Disk(Protocol):
+    """The calls that can fail in a way that matters."""
+
+    def write(self, fd: int, data: bytes) -> None: ...
+
+    def fsync(self, fd: int) -> None: ...
+
+    def rename(self, old: Path, new: Path) -> None: ...
+
+    def sync_directory(self, path: Path) -> None: ...
+
+
+class RealDisk:
+    """The operating system's."""
+
+    def write(self, fd: int, data: bytes) -> None:
+        """All of data, whatever it takes."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def fsync(self, fd: int) -> None:
+        """Bytes to the disk."""
+        os.fsync(fd)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Atomically."""
+        os.rename(old, new)
+
+    def sync_directory(self, path: Path) -> None:
+        """Names to the disk."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class FileBlobs:
+    """A BlobStore below one directory: 256 folders of files, temporary ones in tmp/."""
+
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+        self._root = root
+        self._disk = disk or RealDisk()
+        try:
+            for path in (root, root / "tmp"):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{root}: {error.strerror}") from error
+
+    def create(self) -> FileWriter:
+        """Begin a blob."""
+        return FileWriter(self, self._disk, self._root / "tmp" / secrets.token_hex(16))
+
+    def path(self, id: BlobId) -> Path:
+        """Where a blob lies. Raises StoreError for what is no id of ours."""
+        if len(id) != _NAME_LENGTH or not _HEX.issuperset(id):
+            raise StoreError(str(BadValue("blob id", id)))
+        return self._root / id[:2] / id
+
+    def read(self, id: BlobId, offset: int, length: int) -> bytes:
+        """At most length bytes from offset."""
+        try:
+            with self.path(id).open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise StoreError(f"blob {id}: {error.strerror}") from error
+
+    def delete(self, id: BlobId) -> None:
+        """Remove; nothing happens if it is not there."""
+        try:
+            self.path(id).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"blob {id}: {error.strerror}") from error
+
+    def older_than(self, seconds: float) -> Iterator[BlobId]:
+        """Blobs that were last written so long ago; leftovers in tmp/ of that age are removed on the way."""
+        limit = time.time() - seconds
+        for folder in sorted(self._root.iterdir()):
+            for file in sorted(folder.iterdir()):
+                if file.stat().st_mtime >= limit:
+                    continue
+                if folder.name == "tmp":
+                    file.unlink(missing_ok=True)
+                else:
+                    yield BlobId(file.name)
+
+    def folder_for(self, id: BlobId) -> Path:
+        """The folder of a blob, made (and its name synced) if it is not there."""
+        folder = self.path(id).parent
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._disk.sync_directory(self._root)
+        return folder
+
+
+class FileWriter:
+    """A BlobWriter into a file."""
+
+    def __init__(self, blobs: FileBlobs, disk: Disk, temporary: Path) -> None:
+        self._blobs = blobs
+        self._disk = disk
+        self._path = temporary
+        self._hash = sha256()
+        self._size = 0
+        try:
+            self._fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"blob: {error.strerror}") from error
+
+    def write(self, data: bytes) -> None:
+        """More bytes."""
+        try:
+            self._disk.write(self._fd, data)
+        except OSError as error:
+            raise StoreError(f"blob: {error.strerror}") from error
+        self._hash.update(data)
+        self._size += len(data)
+
+    def read_back(self) -> bytes:
+        """All bytes so far."""
+        try:
+            return os.pread(self._fd, self._size, 0) if self._size < 1 << 30 else self._path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"blob: {error.strerror}") from error
+
+    def commit(self) -> Blob:
+        """fsync the file, rename it, fsync the directory: only then may a row name it."""
+        id = BlobId(secrets.token_hex(_NAME_LENGTH // 2))
+        try:
+            self._disk.fsync(self._fd)
+            folder = self._blobs.folder_for(id)
+            self._disk.rename(self._path, folder / id)
+            self._path = folder / id
+            self._disk.sync_directory(folder)
+        except OSError as error:
+            raise StoreError(f"blob: {error.strerror}") from error
+        return Blob(id, self._size, self._hash.digest())
+
+    def discard(self) -> None:
+        """Close, and remove the file under whichever name it has."""
+        self.close()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"blob: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give the descriptor back; the file stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

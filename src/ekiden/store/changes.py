@@ -1,0 +1,100 @@
+"""Pokes: "account 7 changed, look again". They carry no news, so a lost one loses no mail.
+
+In one process a poke wakes the tasks that wait for an account; between the processes of one host it is a datagram to each one's Unix
+socket in the run directory.
+Source: house.md §1 (6), §10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ekiden.base.ids import AccountId
+
+_ACCOUNT = struct.Struct("!q")
+QUEUE = AccountId(0)
+"""Stands for the queue: something is due."""
+
+
+class Changes:
+    """The pokes of one process. Make it inside a running event loop."""
+
+    def __init__(self, run_dir: Path | None = None, node: int = 0) -> None:
+        self._waiting: dict[AccountId, set[asyncio.Future[None]]] = {}
+        self._listeners: list[Callable[[AccountId], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._path: Path | None = None
+        self._sock: socket.socket | None = None
+        if run_dir is not None:
+            run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path = run_dir / f"poke-{node}"
+            self._path.unlink(missing_ok=True)
+            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sock.setblocking(False)
+            self._sock.bind(str(self._path))
+            self._loop.add_reader(self._sock, self._hear)
+
+    def poke(self, account: AccountId) -> None:
+        """Wake who waits for this account, here and in the other processes."""
+        self._wake(account)
+        if self._sock is None or self._path is None:
+            return
+        for other in self._others():
+            with suppress(OSError):  # gone, or so full of pokes that it will look anyway
+                self._sock.sendto(_ACCOUNT.pack(account), other)
+
+    def on_poke(self, listener: Callable[[AccountId], None]) -> None:
+        """Call listener for every poke, wherever it came from."""
+        self._listeners.append(listener)
+
+    async def wait(self, account: AccountId, timeout_s: float) -> bool:
+        """True soon after the account has been poked, False after timeout_s."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        waiting = self._waiting.setdefault(account, set())
+        waiting.add(future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            waiting.discard(future)
+            if not waiting and self._waiting.get(account) is waiting:
+                del self._waiting[account]
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._sock is not None and self._path is not None:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+            self._sock = None
+            self._path.unlink(missing_ok=True)
+
+    def _others(self) -> list[str]:
+        if self._path is None:
+            return []
+        with os.scandir(self._path.parent) as entries:
+            return [entry.path for entry in entries if entry.name.startswith("poke-") and entry.name != self._path.name]
+
+    def _hear(self) -> None:
+        while self._sock is not None:
+            try:
+                data = self._sock.recv(64)
+            except (BlockingIOError, InterruptedError):
+                return
+            if len(data) == _ACCOUNT.size:
+                self._wake(AccountId(_ACCOUNT.unpack(data)[0]))
+
+    def _wake(self, account: AccountId) -> None:
+        for future in self._waiting.get(account, ()):
+            if not future.done():
+                future.set_result(None)
+        for listener in self._listeners:
+            listener(account)

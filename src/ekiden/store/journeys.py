@@ -1,0 +1,36 @@
+"""The journeys of messages: rows of steps, one a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ekiden.base.errors import BadValue
+from ekiden.base.ids import EnvelopeId, id_from_text
+from ekiden.mail.journey import AnyStep, Step, decode_steps, encode_steps
+from ekiden.store.columns import integer, octets
+from ekiden.store.database import Tx
+
+__all__ = ["Tx", "add_steps", "find", "steps_of"]
+
+_FOUND = 20
+
+
+def add_steps(tx: Tx, message: EnvelopeId, steps: Sequence[Step]) -> None:
+    """Append steps to a message's journey, as one row."""
+    if steps:
+        tx.run("journey_insert", message=message, steps=encode_steps(steps))
+
+
+def steps_of(tx: Tx, message: EnvelopeId) -> list[AnyStep]:
+    """The whole journey in order; empty if nothing is known."""
+    return [step for row in tx.all("journey_of", message=message) for step in decode_steps(octets(row, 0))]
+
+
+def find(tx: Tx, text: str) -> list[EnvelopeId]:
+    """Messages by our id (base.ids.id_text) or by Message-ID, with or without <>; the newest first, at most 20."""
+    try:
+        message = id_from_text(text)
+    except BadValue:
+        bare = text.strip().removeprefix("<").removesuffix(">")
+        return [EnvelopeId(integer(row, 0)) for row in tx.all("journey_by_message_id", text=bare, since=0, count=_FOUND)]
+    return [message] if tx.one("journey_exists", message=message) is not None else []

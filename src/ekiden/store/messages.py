@@ -1,0 +1,114 @@
+"""Messages (content, once) and entries (one copy in one mailbox). Functions of a transaction.
+
+Source: house.md §6 (A8); RFC 9051 §2.3.1.1 (UIDs), RFC 7162 §3.1 (MODSEQ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ekiden.base.clock import Millis
+from ekiden.base.errors import StoreError
+from ekiden.base.ids import EnvelopeId, MailboxId, ModSeq, Uid
+from ekiden.mail.envelope import Blob
+from ekiden.store import flags as columns
+from ekiden.store.columns import integer, octets, optional_octets, optional_text
+from ekiden.store.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """Everything about a message that is computed once, at arrival.
+
+    inline: content of up to 256 KiB as bytes in the row; else None, and blob.id names a synced file. sender: reverse path as text, "" is
+    the null path, None where no envelope brought it (IMAP APPEND). prefix: fields that we put on top. header_bytes: where the body
+    begins in the content. envelope, structure: IMAP ENVELOPE and BODYSTRUCTURE as wire bytes. parts: mail.mime.encode_parts.
+    """
+
+    id: EnvelopeId
+    blob: Blob
+    inline: bytes | None
+    sender: str | None
+    prefix: bytes
+    received_at: Millis
+    header_bytes: int
+    message_id: str
+    subject: str
+    sent_at: Millis | None
+    envelope: bytes
+    structure: bytes
+    parts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """What goes to another server: prefix, then the content, which lies here or in a file."""
+
+    prefix: bytes
+    content: bytes | None
+    blob_id: str | None
+    size: int
+
+
+def insert(tx: Tx, message: NewMessage) -> None:
+    """Keep a message; mailboxes and queue name it by its id."""
+    tx.run(
+        "message_insert",
+        id=message.id,
+        received_at=message.received_at,
+        message_id=message.message_id,
+        sender=message.sender,
+        size=message.blob.size,
+        header_bytes=message.header_bytes,
+        sent_at=message.sent_at,
+        blob_id=None if message.inline is not None else message.blob.id,
+        sha256=message.blob.sha256,
+        subject=message.subject,
+        parts=message.parts,
+        structure=message.structure,
+        envelope=message.envelope,
+        prefix=message.prefix,
+        content=message.inline,
+    )
+
+
+def deposit(
+    tx: Tx,
+    mailbox: MailboxId,
+    message: EnvelopeId,
+    *,
+    internal_date: Millis,
+    size: int,
+    delivered_to: str = "",
+    flags: Iterable[str] = (),
+) -> tuple[Uid, ModSeq]:
+    """One copy into a mailbox; the UID and MODSEQ it got. size: bytes that a reader gets. Raises StoreError if it is gone."""
+    bits, keywords = columns.split(flags) if flags else (0, frozenset[str]())
+    row = tx.one("mailbox_deliver", id=mailbox, unseen=0 if bits & columns.SEEN else 1, size=size)
+    if row is None:
+        raise StoreError(f"mailbox {mailbox} is gone")
+    uid, modseq = Uid(integer(row, 0) - 1), ModSeq(integer(row, 1))
+    for keyword in keywords:
+        tx.run("keyword_insert", mailbox=mailbox, key=keyword.lower(), name=keyword)
+    tx.run(
+        "entry_insert",
+        mailbox=mailbox,
+        uid=uid,
+        modseq=modseq,
+        flags=bits,
+        keywords=" ".join(sorted(keywords)),
+        internal_date=internal_date,
+        size=size,
+        message=message,
+        delivered_to=delivered_to,
+    )
+    return uid, modseq
+
+
+def sendable(tx: Tx, message: EnvelopeId) -> Sendable | None:
+    """What the queue sends; None if the content has been dropped."""
+    row = tx.one("message_content", id=message)
+    if row is None or integer(row, 5):
+        return None
+    return Sendable(octets(row, 0), optional_octets(row, 2), optional_text(row, 1), integer(row, 3))
