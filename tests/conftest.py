@@ -8,13 +8,13 @@ counts its cases: all of them if the test passes; one a passed test if the test 
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.peers import catalogue, process
 from tests.peers.certificates import make_certificate
+from tests.peers.closing import Tally
 from tests.suites.data import conformance
 
 REQUIRED = os.environ.get("EKIDEN_PEERS") == "required"
@@ -54,40 +54,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which peers ran and how many of the published cases passed."""
-    ran: set[str] = set()
-    absent: dict[str, str] = {}
-    total: dict[str, int] = {}
-    passed: Counter[str] = Counter()
-    elsewhere: set[str] = set()
-    for outcome, reports in terminalreporter.stats.items():
-        for report in reports:
-            for name, value in getattr(report, "user_properties", ()):
-                if name == "peer":
-                    peer, reason = value
-                    if reason:
-                        absent[peer] = reason
-                    elif getattr(report, "when", "") == "call":
-                        ran.add(peer)
-                elif name == "conformance":
-                    suite, cases, here, one = value
-                    total[suite] = cases
-                    if not here:
-                        elsewhere.add(suite)
-                    elif outcome == "passed" and report.when == "call":
-                        passed[suite] += 1 if one else cases
-    if ran or absent:
-        by_reason: defaultdict[str, list[str]] = defaultdict(list)
-        for peer, reason in sorted(absent.items()):
-            by_reason[reason].append(peer)
-        why = "; ".join(f"{', '.join(peers)}: {reason}" for reason, peers in by_reason.items())
-        terminalreporter.write_line(f"peers: {len(ran)} run, {len(absent)} not here" + (f" ({why})" if why else ""))
-    if total:
-        done = sum(min(passed[suite], cases) for suite, cases in total.items())
-        parts = ", ".join(
-            f"{suite} {min(passed[suite], total[suite])} of {total[suite]}" for suite in sorted(total) if suite not in elsewhere
-        )
-        lead = "conformance: " + ("not here, " if elsewhere == set(total) else "")
-        terminalreporter.write_line(f"{lead}{done} of {sum(total.values())} cases" + (f" ({parts})" if parts else ""))
+    for line in Tally(terminalreporter.stats).lines():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
