@@ -113,7 +113,8 @@ def test_unknown_variables_are_named_with_the_nearest() -> None:
 def test_relative_paths_begin_at_the_file(tmp_path: Path) -> None:
     file = tmp_path / "ekiden.toml"
     file.write_text(
-        SMALL + "data_dir = 'data'\npolicies = ['mine.py:check', 'builtin:spf']\n[tls]\ncertificate = 'c.pem'\nkey = '/etc/k.pem'\n"
+        SMALL + "data_dir = 'data'\npolicies = ['mine.py:check', 'builtin:spf']\n"
+        "[tls]\ncertificate = 'c.pem'\nkey = '/etc/k.pem'\n"
         "[outbound.smarthost]\nuser = 'x'\npassword_file = 'secret'\n"
     )
     config = load(file, {})

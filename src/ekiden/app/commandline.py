@@ -31,21 +31,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+_NOTES = "ekiden.options"
+
 PLACES = (Path("ekiden.toml"), Path("/etc/ekiden/ekiden.toml"), Path("dev-data/ekiden.toml"))
 """Where a configuration is looked for when none is named, the best one first."""
 
 
 class Failure(click.ClickException):
-    """One line on standard error. status: the exit status."""
-
-    def __init__(self, message: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = status
+    """Something did not work: one line on standard error, exit status 1."""
 
     def show(self, file: Any = None) -> None:
         """As "ekiden: …", one line for each line of the message."""
         for line in self.message.split("\n"):
             click.echo(f"ekiden: {printable(line)}", err=True, file=file)
+
+
+class Misuse(Failure):
+    """Something was asked that cannot be done: exit status 2."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Cli:
         path = self.config_path()
         lang = self.chosen_language or os.environ.get("EKIDEN_LANGUAGE") or languages()[0]
         if path is None and "EKIDEN_HOSTNAME" not in os.environ:
-            raise Failure(text("cli.no-config", lang, places=", ".join(str(place) for place in PLACES)), 2)
+            raise Misuse(text("cli.no-config", lang, places=", ".join(str(place) for place in PLACES)))
         try:
             return configuration.load(path, os.environ, lang)
         except ConfigError as error:
@@ -136,21 +140,15 @@ class Cli:
 def common(command: Callable[Concatenate[Cli, P], R]) -> Callable[P, R]:
     """Give a command --config, --lang and --json, and a Cli as its first argument; errors of the house become one line."""
 
-    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration file.")
-    @click.option("--lang", type=click.Choice(languages()), help="The language of the output.")
-    @click.option("--json", "wants_json", is_flag=True, help="Print JSON for programs.")
-    @click.pass_context
+    @click.option("--config", type=click.Path(path_type=Path), expose_value=False, callback=_note, help="The configuration file.")
+    @click.option("--lang", type=click.Choice(languages()), expose_value=False, callback=_note, help="The language of the output.")
+    @click.option("--json", is_flag=True, expose_value=False, callback=_note, help="Print JSON for programs.")
     @functools.wraps(command)
-    def wrapped(
-        context: click.Context, /, config_file: Path | None, lang: str | None, wants_json: bool, *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        base = context.find_object(Cli) or Cli(None, None, False)
-        cli = replace(
-            base,
-            file=config_file or base.file,
-            chosen_language=lang or base.chosen_language,
-            as_json=wants_json or base.as_json,
-        )
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        context = click.get_current_context()
+        cli = context.find_object(Cli) or Cli(None, None, False)
+        for name, value in context.meta.get(_NOTES, {}).items():
+            cli = replace(cli, **{name: value})
         try:
             return command(cli, *args, **kwargs)
         except ConfigError as error:
@@ -159,6 +157,13 @@ def common(command: Callable[Concatenate[Cli, P], R]) -> Callable[P, R]:
             raise Failure(str(error)) from error
 
     return wrapped
+
+
+def _note(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Keep what a command's own --config, --lang or --json says; it wins over the same option before the command's name."""
+    field = {"config": "file", "lang": "chosen_language", "json": "as_json"}[str(option.name)]
+    if value:
+        context.meta.setdefault(_NOTES, {})[field] = value
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -222,7 +227,7 @@ def ask_password(cli: Cli, *, from_stdin: bool, twice: bool = True) -> str:
     if from_stdin:
         return sys.stdin.buffer.readline().decode("utf-8", "surrogateescape").rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise Failure(cli.text("cli.password-stdin"), 2)
+        raise Misuse(cli.text("cli.password-stdin"))
     again = cli.text("cli.password-again") if twice else False
     return str(click.prompt(cli.text("cli.password"), hide_input=True, confirmation_prompt=again))
 

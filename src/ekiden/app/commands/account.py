@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ekiden.app.clock import SystemClock
-from ekiden.app.commandline import Cli, Failure, ask_password, common
+from ekiden.app.commandline import Cli, Failure, Misuse, ask_password, common
 from ekiden.app.config import Config
 from ekiden.base.errors import BadValue
 from ekiden.base.settings import nearest
@@ -33,7 +33,7 @@ def add(cli: Cli, name: str, addresses: tuple[str, ...], quota: str | None, pass
     config = cli.config()
     mine = addresses or ((name,) if "@" in name else ())
     if not mine:
-        raise Failure(cli.text("cli.account-needs-address", name=name), 2)
+        raise Misuse(cli.text("cli.account-needs-address", name=name))
     size = _size(cli, quota)
     stored = _hashed(cli, password_stdin)
 
@@ -109,7 +109,7 @@ def named(cli: Cli, tx: Tx, name: str) -> Account:
     found = accounts.account_named(tx, name)
     if found is None:
         near = nearest(name, [one.name for one in accounts.list_accounts(tx)])
-        raise Failure(cli.text("cli.no-account-near" if near else "cli.no-account", name=name, nearest="".join(near)), 2)
+        raise Misuse(cli.text("cli.no-account-near" if near else "cli.no-account", name=name, nearest="".join(near)))
     return found
 
 
@@ -117,15 +117,15 @@ def check_domain(cli: Cli, config: Config, tx: Tx, address: str) -> None:
     """Mail for the address must come to us; else the command fails and says what to do."""
     host = parse_mailbox(address).host
     if not isinstance(host, Domain):
-        raise Failure(cli.text("cli.address-needs-domain", address=address), 2)
+        raise Misuse(cli.text("cli.address-needs-domain", address=address))
     if host.ascii not in config.domains and not accounts.domain_exists(tx, host.ascii):
-        raise Failure(cli.text("cli.not-our-domain", domain=host.ascii), 2)
+        raise Misuse(cli.text("cli.not-our-domain", domain=host.ascii))
 
 
 def _hashed(cli: Cli, from_stdin: bool) -> str:
     password = ask_password(cli, from_stdin=from_stdin)
     if not password:
-        raise Failure(cli.text("cli.password-empty"), 2)
+        raise Misuse(cli.text("cli.password-empty"))
     return Passwords().hash(prepare_password(password.encode("utf-8", "surrogateescape")))
 
 
@@ -133,7 +133,7 @@ def _size(cli: Cli, given: str | None) -> int | None:
     try:
         return parse_size(given) if given is not None else None
     except BadValue:
-        raise Failure(cli.text("config.wrong", expected=cli.text("config.expects-size"), found=given), 2) from None
+        raise Misuse(cli.text("config.wrong", expected=cli.text("config.expects-size"), found=given)) from None
 
 
 def _quota(account: Account) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ekiden.app.commandline import Cli, Failure, common
+from ekiden.app.commandline import Cli, Failure, Misuse, common
 from ekiden.app.commands.account import check_domain
 from ekiden.base.settings import nearest
 from ekiden.store import accounts
@@ -52,7 +52,7 @@ def remove(cli: Cli, address: str, target: str | None) -> None:
     def work(tx: Tx) -> None:
         if accounts.remove_alias(tx, address, target) == 0:
             near = nearest(address, sorted({one for one, _ in accounts.list_aliases(tx)}))
-            raise Failure(cli.text("cli.no-alias-near" if near else "cli.no-alias", address=address, nearest="".join(near)), 2)
+            raise Misuse(cli.text("cli.no-alias-near" if near else "cli.no-alias", address=address, nearest="".join(near)))
 
     cli.write(work)
     cli.say("cli.alias-removed", address=address)

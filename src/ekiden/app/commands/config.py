@@ -23,7 +23,7 @@ def check(cli: Cli) -> None:
     unused = configuration.unknown_variables(os.environ, cli.lang)
     for line in unused:
         click.echo(printable(line), err=True)
-    problems = [cli.text("config.no-such-file", key=name, path=path) for name, path in _files(config) if not os.path.isfile(path)]
+    problems = [cli.text("config.no-such-file", name=name, path=path) for name, path in _files(config) if not os.path.isfile(path)]
     if problems:
         raise Failure("\n".join(problems))
     cli.give({"ok": True, "unused_variables": unused}, lambda: cli.text("cli.config-ok", path=cli.config_path() or "EKIDEN_…"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ekiden.app.clock import SystemClock
-from ekiden.app.commandline import Cli, Failure, common
+from ekiden.app.commandline import Cli, Failure, Misuse, common
 from ekiden.app.publish import Record, records_of, zone_text
 from ekiden.base.errors import BadValue
 from ekiden.mail.address import parse_domain
@@ -56,7 +56,7 @@ def catch_all(cli: Cli, name: str, address: str | None) -> None:
 
     def work(tx: Tx) -> None:
         if domain not in config.domains and not accounts.domain_exists(tx, domain):
-            raise Failure(cli.text("cli.not-our-domain", domain=domain), 2)
+            raise Misuse(cli.text("cli.not-our-domain", domain=domain))
         accounts.set_catch_all(tx, domain, address, SystemClock().now())
 
     cli.write(work)
@@ -72,7 +72,7 @@ def remove(cli: Cli, name: str) -> None:
     if domain in cli.config().domains:
         raise Failure(cli.text("cli.domain-in-config", name=domain))
     if not cli.write(lambda tx: accounts.remove_domain(tx, domain)):
-        raise Failure(cli.text("cli.not-our-domain", domain=domain), 2)
+        raise Misuse(cli.text("cli.not-our-domain", domain=domain))
     cli.say("cli.domain-removed", name=domain)
 
 
@@ -91,7 +91,7 @@ def domain_of(cli: Cli, name: str) -> str:
     try:
         return parse_domain(name).ascii
     except BadValue:
-        raise Failure(cli.text("config.wrong", expected=cli.text("config.expects-domain"), found=repr(name)), 2) from None
+        raise Misuse(cli.text("config.wrong", expected=cli.text("config.expects-domain"), found=repr(name))) from None
 
 
 def _plain(cli: Cli, record: Record) -> dict[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from ekiden.app.commandline import Cli, Failure, common
+from ekiden.app.commandline import Cli, Misuse, common
 from ekiden.services.explain import Explanation, UnknownWord, explain, facts
 from ekiden.services.timeline import columns, pad
 
@@ -22,12 +22,12 @@ def COMMAND(cli: Cli, words: tuple[str, ...], list_all: bool) -> None:
         cli.table(("kind", "word", "rfc"), rows, "cli.no-words")
         return
     if not words:
-        raise Failure(cli.text("cli.explain-what"), 2)
+        raise Misuse(cli.text("cli.explain-what"))
     try:
         found = explain(" ".join(words), cli.lang)
     except UnknownWord as unknown:
         key = "explain.unknown-near" if unknown.near else "explain.unknown"
-        raise Failure(cli.text(key, word=unknown.word[:80], nearest=", ".join(unknown.near)), 2) from None
+        raise Misuse(cli.text(key, word=unknown.word[:80], nearest=", ".join(unknown.near))) from None
     cli.give([asdict(one) for one in found], lambda: "\n\n".join(_shown(cli, one) for one in found))
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import click
 
 from ekiden.app import config as configuration
-from ekiden.app.commandline import Cli, Failure, common
+from ekiden.app.commandline import Cli, Misuse, common
 from ekiden.app.settings_page import range_of
 
 
@@ -19,9 +19,7 @@ def COMMAND(cli: Cli, changed: bool) -> None:
     """List every limit and deadline with its value, its default and its range."""
     try:
         table = configuration.as_table(cli.config())
-    except Failure as failure:
-        if failure.exit_code != 2:  # there is a configuration, but a wrong one
-            raise
+    except Misuse:  # there is no configuration; a wrong one fails
         table = configuration.as_table(configuration.Config(hostname="localhost"))
     rows = []
     for entry in configuration.settings():

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 import ekiden
-from ekiden.app.commandline import Cli, Failure, common
+from ekiden.app.commandline import Cli, Misuse, common
 from ekiden.base.settings import nearest
 
 _PACKAGE = Path(ekiden.__file__).parent
@@ -42,7 +42,7 @@ def COMMAND(cli: Cli, number: str | None, section: str | None) -> None:
     wanted = _NUMBER.fullmatch(number.strip(" "))
     if wanted is None or (wanted[1] not in known and not list(citations(wanted[1]))):
         near = nearest(number, list(known), count=3)
-        raise Failure(cli.text("cli.no-rfc-near" if near else "cli.no-rfc", number=number, nearest=", ".join(near)), 2)
+        raise Misuse(cli.text("cli.no-rfc-near" if near else "cli.no-rfc", number=number, nearest=", ".join(near)))
     rfc = wanted[1]
     found = [one for one in citations(rfc) if section is None or one.section == section or one.section.startswith(section + ".")]
     title, status, where = known.get(rfc, ("", "", ""))

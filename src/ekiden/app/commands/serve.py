@@ -1,0 +1,19 @@
+"""ekiden serve: the production start."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ekiden.app.commandline import Cli, common
+
+
+@click.command("serve")
+@common
+def COMMAND(cli: Cli) -> None:
+    """Open the doors of the configuration and serve until SIGTERM or Ctrl-C."""
+    config = cli.config()
+    from ekiden.app.worker import run  # sockets, TLS and the store: only this command needs them all
+
+    sys.exit(run(config))
