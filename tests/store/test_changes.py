@@ -1,0 +1,40 @@
+"""Pokes wake who waits, in this process and in others."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ekiden.base.ids import AccountId
+from ekiden.store.changes import Changes
+
+
+def test_a_poke_wakes_its_own_account_only() -> None:
+    async def main() -> None:
+        changes = Changes()
+        one = asyncio.ensure_future(changes.wait(AccountId(1), 5))
+        two = asyncio.ensure_future(changes.wait(AccountId(2), 0.05))
+        await asyncio.sleep(0)
+        changes.poke(AccountId(1))
+        assert await one is True
+        assert await two is False
+        changes.close()
+
+    asyncio.run(main())
+
+
+def test_a_poke_reaches_the_other_processes_of_the_host(tmp_path: Path) -> None:
+    async def main() -> None:
+        here, there = Changes(tmp_path / "run", 0), Changes(tmp_path / "run", 1)
+        heard: list[AccountId] = []
+        there.on_poke(heard.append)
+        waiting = asyncio.ensure_future(there.wait(AccountId(7), 5))
+        await asyncio.sleep(0)
+        here.poke(AccountId(7))
+        assert await waiting is True
+        assert heard == [7]
+        there.close()
+        here.poke(AccountId(7))  # nobody is left to hear it
+        here.close()
+
+    asyncio.run(main())

@@ -1,0 +1,58 @@
+"""Messages once, entries many times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ekiden.base.errors import StoreError
+from ekiden.base.ids import EnvelopeId, MailboxId
+from ekiden.store import accounts, mailboxes, messages
+from ekiden.store.columns import integer
+from ekiden.store.database import Tx
+from tests.store.stores import NOW, a_message, in_one
+
+
+def _inbox(tx: Tx) -> MailboxId:
+    account = accounts.create_account(tx, "alice", ["alice@example.test"], "", NOW)
+    found = mailboxes.named(tx, account.id, "inbox")
+    assert found is not None
+    return found.id
+
+
+def test_uids_and_modseqs_grow_and_counts_follow(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        inbox = _inbox(tx)
+        for number in (1, 2):
+            messages.insert(tx, a_message(number))
+        assert messages.deposit(tx, inbox, EnvelopeId(1), internal_date=NOW, size=100) == (1, 2)
+        assert messages.deposit(tx, inbox, EnvelopeId(2), internal_date=NOW, size=10, flags=["\\Seen", "Work"]) == (2, 3)
+        assert messages.deposit(tx, inbox, EnvelopeId(2), internal_date=NOW, size=10) == (3, 4)
+        found = mailboxes.by_id(tx, inbox)
+        assert found is not None
+        assert (found.messages, found.unseen, found.bytes, found.uid_next, found.modseq) == (3, 2, 120, 4, 4)
+        assert mailboxes.keywords(tx, inbox) == ("Work",)
+        assert [integer(row, 0) for row in tx.all("entry_uids", mailbox=inbox)] == [1, 2, 3]
+
+    in_one(tmp_path, work)
+
+
+def test_a_deposit_into_a_mailbox_that_is_gone_is_refused(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        messages.insert(tx, a_message())
+        with pytest.raises(StoreError):
+            messages.deposit(tx, MailboxId(77), EnvelopeId(1), internal_date=NOW, size=1)
+
+    in_one(tmp_path, work)
+
+
+def test_what_is_sent_on_is_prefix_and_content(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        messages.insert(tx, a_message(content=b"\r\nx\r\n"))
+        found = messages.sendable(tx, EnvelopeId(1))
+        assert found is not None
+        assert (found.prefix, found.content, found.blob_id, found.size) == (b"Received: by test\r\n", b"\r\nx\r\n", None, 5)
+        assert messages.sendable(tx, EnvelopeId(2)) is None
+
+    in_one(tmp_path, work)
