@@ -30,6 +30,7 @@ _BAD_SIGNS = (
     "unhandled",
     "Exception ignored",
     "was never awaited",
+    "session-failed",
 )
 
 
@@ -40,6 +41,7 @@ class Settings:
     domain: str = "one.test"
     hostname: str = "mx.one.test"
     accounts: Sequence[str] = ("alice", "bob")
+    doors: Sequence[str] = DOORS
     dns_port: int | None = None  # None: a port where nobody answers, so that no test asks the world
     outbound_port: int = 25
     host: str = "127.0.0.1"
@@ -57,7 +59,7 @@ class Ekiden:
         self.settings = settings or Settings()
         self.folder = folder
         self.certificate = certificate
-        self.ports = {door: self.settings.ports.get(door) or free_port() for door in DOORS}
+        self.ports = {door: self.settings.ports.get(door) or free_port() for door in self.settings.doors}
         self.config = folder / "ekiden.toml"
         self.starts = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,9 +225,7 @@ class Ekiden:
         """The messages of INBOX as soon as there are `count` of them. AssertionError if there are not in time."""
         end = time.monotonic() + seconds
         while len(found := self.inbox(name)) < count:
-            assert time.monotonic() < end, (
-                f"{name} has {len(found)} of {count} messages after {seconds:g} s\n{self._daemon.tail()}"
-            )
+            assert time.monotonic() < end, f"{name} has {len(found)} of {count} messages after {seconds:g} s\n{self._daemon.tail()}"
             time.sleep(0.05)
         return found
 

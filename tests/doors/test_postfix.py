@@ -77,9 +77,7 @@ def test_many_messages_over_reused_connections(pair: tuple[Ekiden, Postfix]) -> 
     ekiden, postfix = pair
     before = len(ekiden.inbox("bob"))
     for number in range(20):
-        postfix.sendmail(
-            "bob@two.test", ["bob@one.test"], LETTER.replace(b"a letter", b"letter %d" % number).replace(b"\r\n", b"\n")
-        )
+        postfix.sendmail("bob@two.test", ["bob@one.test"], LETTER.replace(b"a letter", b"letter %d" % number).replace(b"\r\n", b"\n"))
     stored = ekiden.wait_inbox("bob", before + 20)[before:]
     assert sorted(int(message.split(b"Subject: letter ")[1].split(b"\r\n")[0]) for message in stored) == list(range(20))
 
@@ -89,9 +87,7 @@ def test_we_send_to_postfix_over_tls_both_recipients_at_once(pair: tuple[Ekiden,
     before = postfix.count("bob@two.test"), postfix.count("carol@two.test")
     with ekiden.smtp("submissions", "alice") as client:
         client.sendmail("alice@one.test", ["bob@two.test", "carol@two.test"], LETTER)
-    until(
-        lambda: (postfix.count("bob@two.test"), postfix.count("carol@two.test")) == (before[0] + 1, before[1] + 1), "both have it"
-    )
+    until(lambda: (postfix.count("bob@two.test"), postfix.count("carol@two.test")) == (before[0] + 1, before[1] + 1), "both have it")
     for address in ("bob@two.test", "carol@two.test"):
         assert postfix.mailbox(address)[-1].endswith(b"\n\n.dot first\nend\n")
     received = postfix.mailbox("bob@two.test")[-1].split(b"\n\n")[0]

@@ -12,8 +12,7 @@ from tests.doors.server import PASSWORD, Ekiden, without_prefix
 from tests.doors.wire import Smtp
 
 LETTER = (
-    b"From: Carol <carol@far.test>\r\nTo: bob@one.test\r\nSubject: a letter\r\nMessage-ID: <1@far.test>\r\n\r\n"
-    b".dot first\r\n\r\nend\r\n"
+    b"From: Carol <carol@far.test>\r\nTo: bob@one.test\r\nSubject: a letter\r\nMessage-ID: <1@far.test>\r\n\r\n.dot first\r\n\r\nend\r\n"
 )
 
 

@@ -31,9 +31,7 @@ def _zone(first: str, second: str) -> list[Record]:
         pytest.param("hosts", marks=pytest.mark.peer("dnsmasq", "netns")),
     ],
 )
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path, Path]
-) -> Iterator[Pair]:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path, Path]) -> Iterator[Pair]:
     """Two running servers that find each other in the DNS."""
     folder = tmp_path_factory.mktemp("two")
     with ExitStack() as stack:
@@ -45,9 +43,7 @@ def pair(
             second = Settings(domain="two.test", hostname="mx.two.test", ports={"mx": two}, dns_port=names, outbound_port=one)
         else:
             left, right = stack.enter_context(two_hosts())
-            dns = Dnsmasq(
-                folder / "dns", port=53, host=left.address, network=left.network, records=_zone(left.address, right.address)
-            )
+            dns = Dnsmasq(folder / "dns", port=53, host=left.address, network=left.network, records=_zone(left.address, right.address))
             stack.callback(dns.stop)
             shared = {"ports": {"mx": 25}, "dns_host": left.address, "dns_port": 53}
             first = Settings(network=left.network, mx_host=left.address, **shared)  # type: ignore[arg-type]  # checked by the fields' use
