@@ -16,6 +16,7 @@ from ekiden.base.clock import Millis
 from ekiden.base.texts import has_text, text
 from ekiden.base.units import duration_text
 from ekiden.mail.journey import (
+    Amended,
     ContentReceived,
     Deferred,
     Dialled,
@@ -60,6 +61,8 @@ def sentence(step: Step, lang: str = "en") -> str:
         fields["due_at"] = _moment(step.due_at).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(step, ContentReceived):
         fields["size"] = f"{step.size:,}"
+    if isinstance(step, Amended):
+        fields["what"] = _amendments(step.what, lang)
     return text(f"journey.{_tag(step)}{_variant(step)}", lang, **fields)
 
 
@@ -167,6 +170,15 @@ def _variant(step: Step) -> str:
         case Fetched() if step.client:
             return "-client"
     return ""
+
+
+def _amendments(what: str, lang: str) -> str:
+    """"+Date, -Bcc" in words."""
+    told = []
+    for word in what.split(", "):
+        key = {"+": "timeline.added", "-": "timeline.removed"}.get(word[:1])
+        told.append(text(key, lang, field=word[1:]) if key is not None else word)
+    return ", ".join(told)
 
 
 def _protocol(step: Step) -> str:
