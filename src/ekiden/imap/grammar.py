@@ -33,9 +33,7 @@ MAX_KEYWORD_BYTES = 255
 _SYSTEM = {flag.upper().encode(): flag for flag in SYSTEM_FLAGS}
 _SET = re.compile(rb"[0-9*:,]+")
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
-_DATE_TIME = re.compile(
-    rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
-)
+_DATE_TIME = re.compile(rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})")
 _MONTHS = {
     month: number
     for number, month in enumerate(

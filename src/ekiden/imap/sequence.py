@@ -68,9 +68,7 @@ class SequenceSet:
 
     def text(self) -> bytes:
         """The set in the client's words."""
-        return b",".join(
-            _number(low) if low == high else b"%b:%b" % (_number(low), _number(high)) for low, high in self.ranges
-        )
+        return b",".join(_number(low) if low == high else b"%b:%b" % (_number(low), _number(high)) for low, high in self.ranges)
 
 
 def _number(value: int) -> bytes:
