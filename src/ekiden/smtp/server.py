@@ -269,7 +269,7 @@ class SmtpServer:
         at = self._at
         if self._too_long is not None:
             return self._drop(self._too_long, end)
-        size = (end if end >= 0 else len(self._buffer)) - at
+        size = (end if end >= 0 else len(self._buffer) - self._buffer.endswith(b"\r")) - at
         if size > self._plain_bytes:
             is_auth = self._in_auth or self._buffer[at : at + 4].upper() == b"AUTH"
             if not is_auth or size > self._settings.auth_bytes - 2:
@@ -513,7 +513,7 @@ class SmtpServer:
         return _DATA_START
 
     def _data_answered(self, reply: Reply | None) -> None:
-        if self._more:
+        if self.buffered_bytes:
             self._pending = self._refuse(b"DATA", replies.IMPROPER_PIPELINING, close=True)
         elif reply is not None and reply.code >= 400:
             self._end_transaction()
