@@ -87,7 +87,11 @@ class House:
         self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
         self.certificate = _certificate(config)
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
-        self.policies = Chain(_policies(config), asyncio.timeout)
+        judges = load_policies(config.policies, _import_file)
+        self.policies = Chain(judges, asyncio.timeout)
+        if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
+            judges = [*load_policies(["builtin:sender"], _import_file), *judges]
+        self.own_people = Chain(judges, asyncio.timeout)
         self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
         self.intakes = Intakes(self.blobs)
@@ -160,7 +164,7 @@ class House:
 
         services = SmtpServices(
             rules=rules,
-            policies=self.policies,
+            policies=self.own_people if rules.needs_login else self.policies,
             world=self.world,
             router=self.router,
             arrivals=self.arrivals,
@@ -208,11 +212,6 @@ def _certificate(config: Config) -> Certificate | None:
     if config.tls.certificate is None or config.tls.key is None:
         return None
     return Certificate(Path(config.tls.certificate), Path(config.tls.key))
-
-
-def _policies(config: Config) -> Sequence[Any]:
-    names = config.policies if "builtin:sender" in config.policies else ("builtin:sender", *config.policies)
-    return load_policies(names, _import_file)
 
 
 def _import_file(path: str) -> ModuleType:

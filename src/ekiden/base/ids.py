@@ -55,7 +55,11 @@ class IdMaker:
 
 def id_text(number: int) -> str:
     """An id as people see it: 13 characters, which sort as the numbers do."""
-    return "".join(_DIGITS[number >> shift & 31] for shift in range(60, -1, -5))
+    text = ""
+    for _ in range(_TEXT_LENGTH):
+        text = _DIGITS[number & 31] + text
+        number >>= 5
+    return text
 
 
 def id_from_text(text: str) -> EnvelopeId:

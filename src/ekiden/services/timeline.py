@@ -32,6 +32,7 @@ from ekiden.mail.journey import (
 _TIME_COLUMN = 12
 _GAP = "  "
 _NARROWEST = 40
+_NO_BREAK = "\0"  # no sentence holds it: steps hold printable text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def render(steps: Sequence[Step], lang: str = "en", width: int = 120) -> str:
         if line.day != day:
             day = line.day
             out.append(f"{day} UTC")
-        told = line.sentence if beside or not line.rfc else f"{line.sentence} [{line.rfc}]"
+        told = line.sentence if beside or not line.rfc else f"{line.sentence} [{line.rfc.replace(' ', _NO_BREAK)}]"
         for number, piece in enumerate(wrap(told, room)):
             first = number == 0
             cells = [
@@ -94,7 +95,7 @@ def render(steps: Sequence[Step], lang: str = "en", width: int = 120) -> str:
             ]
             out.append(_GAP.join(cells).rstrip(" "))
     out.append(text("timeline.took", lang, duration=_span(shown[-1].at - shown[0].at)))
-    return "\n".join(out) + "\n"
+    return "\n".join(out).replace(_NO_BREAK, " ") + "\n"
 
 
 def as_json(steps: Sequence[Step], lang: str = "en") -> list[dict[str, object]]:

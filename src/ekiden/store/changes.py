@@ -18,6 +18,7 @@ from pathlib import Path
 from ekiden.base.ids import AccountId
 
 _ACCOUNT = struct.Struct("!q")
+_LOOK_S = 1.0
 QUEUE = AccountId(0)
 """Stands for the queue: something is due."""
 
@@ -31,6 +32,8 @@ class Changes:
         self._loop = asyncio.get_running_loop()
         self._path: Path | None = None
         self._sock: socket.socket | None = None
+        self._known: list[str] = []
+        self._known_until = 0.0
         if run_dir is not None:
             run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path = run_dir / f"poke-{node}"
@@ -78,10 +81,15 @@ class Changes:
             self._path.unlink(missing_ok=True)
 
     def _others(self) -> list[str]:
+        """The sockets of the other processes, looked for once a second."""
         if self._path is None:
             return []
-        with os.scandir(self._path.parent) as entries:
-            return [entry.path for entry in entries if entry.name.startswith("poke-") and entry.name != self._path.name]
+        now = self._loop.time()
+        if now >= self._known_until:
+            with os.scandir(self._path.parent) as entries:
+                self._known = [entry.path for entry in entries if entry.name.startswith("poke-") and entry.name != self._path.name]
+            self._known_until = now + _LOOK_S
+        return self._known
 
     def _hear(self) -> None:
         while self._sock is not None:
