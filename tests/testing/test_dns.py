@@ -110,7 +110,7 @@ def test_a_served_zone_can_misbehave() -> None:
             assert (await _ask(server, "one.test.", "MX")).flags & dns.flags.AD
             assert len((await _ask(server, "www.one.test.", "MX")).answer) == 1
             lame = await _ask(server, "big.test.", "TXT")
-            assert (lame.answer, lame.authority) == ([], [])
+            assert (lame.answer, len(lame.authority)) == ([], 1)
             server.mischief["one.test"] = Mischief.WRONG_OWNER
             assert (await _ask(server, "one.test.", "MX")).answer[0].name.to_text() == "victim.test."
 

@@ -22,6 +22,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
@@ -159,7 +160,8 @@ class Mischief(Enum):
     DRIP = auto()  # TC, then TCP sends one byte a second
     AUTHENTIC = auto()  # sets the AD bit
     NOT_RECURSIVE = auto()  # gives a CNAME without what it points to
-    LAME = auto()  # a referral: no error, no answer, no SOA
+    LAME = auto()  # sends on to other servers, instead of asking them
+    NO_EDNS = auto()  # FORMERR to whoever speaks EDNS
 
 
 class ServedZone:
@@ -273,11 +275,18 @@ class ServedZone:
         if mischief is Mischief.AUTHENTIC:
             response.flags |= dns.flags.AD
         if mischief is Mischief.LAME:
+            response.flags &= ~dns.flags.RA
+            response.authority.append(dns.rrset.from_text("test.", 300, "IN", "NS", "ns.elsewhere.test."))
             return response.to_wire()
+        if mischief is Mischief.NO_EDNS and query.edns >= 0:
+            return _bare_header(query.id, dns.rcode.FORMERR)
         if kind is None:
             response.set_rcode(dns.rcode.NOTIMP)
             return response.to_wire()
         answer = self.zone.answer(Question(kind, name))
+        if mischief is Mischief.NOT_RECURSIVE:
+            alias = next((record.target for record in self.zone.get(name, ()) if isinstance(record, Cname)), None)
+            answer = answer if alias is None else replace(answer, finding=Finding.NO_DATA, aliases=(alias,))
         if answer.because == "TIMEOUT":
             return None
         if answer.finding is Finding.FAILED:
@@ -375,6 +384,11 @@ def _lies(query: dns.message.Message) -> list[bytes]:
             response.answer = []
         packets.append(response.to_wire())
     return packets
+
+
+def _bare_header(id: int, rcode: int) -> bytes:
+    """An answer that repeats nothing but the id."""
+    return struct.pack("!HBBHHHH", id, 0x80, rcode, 0, 0, 0, 0)
 
 
 def _with_one_byte_mx(query: dns.message.Message) -> bytes:

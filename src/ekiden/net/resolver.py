@@ -1,0 +1,355 @@
+"""The one DNS client of the house: asks what lookups ask, of a few servers, and remembers.
+
+Promises: an answer is believed only from the server that was asked, at the port it was asked from, with our id and our
+question (RFC 5452 §9); a failure of servers is never "none"; one question takes at most 10 s, one lookup 20 s, one message
+30 questions; the same question is asked once however many wait for it; nothing is kept longer than a day, nor in all more
+than 10,000 answers or 16 MiB. DNSSEC is for the servers to check: their word counts only if the settings trust them.
+Source: RFC 1035 §7, RFC 2308 §5 and §7, RFC 5452 §9, RFC 6891 §6, RFC 7766 §5; reliability.md rows DN-01 … DN-14.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from ekiden.base.clock import Clock
+from ekiden.base.endpoint import Endpoint, parse_ip
+from ekiden.base.errors import BadValue
+from ekiden.dns.questions import MOST_ALIASES, Answer, Finding, Lookup, Question
+from ekiden.net.dnswire import LEAST_TTL_S, MOST_TTL_S, Heard, decode_answer, encode_question
+
+T = TypeVar("T")
+
+_PACKET_BYTES = 65_535
+_NAMESERVER = re.compile(r"[ \t]*nameserver[ \t]+([^ \t%#;]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSettings:
+    """Whom to ask, and how long.
+
+    servers: recursive resolvers (address, port), the first preferred. trusted: addresses of those whose AD bit we believe
+    (validating, and reached over a path that nobody else can write to). Times in seconds: question_s for one question,
+    lookup_s for one lookup, patience_s before the next server is asked too. most_questions: for one message.
+    """
+
+    servers: tuple[Endpoint, ...]
+    trusted: Container[str] = frozenset()
+    question_s: float = 10.0
+    lookup_s: float = 20.0
+    patience_s: float = 1.5
+    most_questions: int = 30
+    cache_entries: int = 10_000
+    cache_bytes: int = 16 << 20
+    at_once: int = 256
+
+
+def system_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[Endpoint, ...]:
+    """The servers that this machine is set to ask; 127.0.0.1 where it is not set."""
+    try:
+        lines = path.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        lines = []
+    found: list[Endpoint] = []
+    for line in lines:
+        if match := _NAMESERVER.match(line):
+            try:
+                found.append(Endpoint(parse_ip(match[1]), 53))
+            except BadValue:
+                continue
+    return tuple(found) or (Endpoint("127.0.0.1", 53),)
+
+
+class DnsResolver:
+    """A Resolver (dns.questions) with sockets; one for each process. close() it in the loop that used it."""
+
+    def __init__(self, settings: ResolverSettings, clock: Clock) -> None:
+        if not settings.servers:
+            raise BadValue("DNS servers", because="none are set")
+        self._settings = settings
+        self._clock = clock
+        self._cache = _Cache(settings.cache_entries, settings.cache_bytes, clock.monotonic)
+        self._flights: dict[Question, asyncio.Task[Answer]] = {}
+        self._room = asyncio.Semaphore(settings.at_once)
+        self._ill: dict[Endpoint, float] = {}
+        self.sent = 0
+
+    async def resolve(self, lookup: Lookup[T]) -> T:
+        """Run a lookup that belongs to no message; as for_message(), with a count of its own."""
+        return await self.for_message().resolve(lookup)
+
+    def for_message(self) -> MessageResolver:
+        """A Resolver for all lookups of one message, which together may ask so many questions and no more."""
+        return MessageResolver(self, self._settings.lookup_s, self._settings.most_questions)
+
+    def remembered(self, question: Question) -> Answer | None:
+        """The answer if it needs nobody to be asked."""
+        return self._cache.get(question)
+
+    async def answer(self, question: Question) -> Answer:
+        """The answer to one question; FAILED, never an exception, where nobody could tell."""
+        known = self._cache.get(question)
+        if known is not None:
+            return known
+        flight = self._flights.get(question)
+        if flight is None:
+            flight = asyncio.get_running_loop().create_task(self._find(question))
+            self._flights[question] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(question, None))
+        return await asyncio.shield(flight)  # who asked first may give up, others still wait
+
+    def forget(self) -> None:
+        """Drop all that is remembered."""
+        self._cache.clear()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    # ---- one question, all servers -----------------------------------------------------------------
+
+    async def _find(self, question: Question) -> Answer:
+        try:
+            async with asyncio.timeout(self._settings.question_s), self._room:
+                answer = await self._follow(question)
+        except TimeoutError:
+            answer = Answer(question, Finding.FAILED, ttl_s=LEAST_TTL_S, because="timeout")
+        self._cache.put(answer)
+        return answer
+
+    async def _follow(self, question: Question) -> Answer:
+        """Ask until the aliases end, for servers that do not follow them themselves."""
+        aliases: tuple[str, ...] = ()
+        name, authentic, ttl_s = question.name, True, MOST_TTL_S
+        while True:
+            heard = await self._ask_servers(replace(question, name=name))
+            aliases += heard.aliases
+            authentic = authentic and heard.authentic
+            ttl_s = min(ttl_s, heard.ttl_s)
+            if not heard.unfinished:
+                because = heard.because
+                break
+            if len(aliases) > MOST_ALIASES:
+                return Answer(question, Finding.FAILED, (), aliases[:MOST_ALIASES], LEAST_TTL_S, False, "too many CNAMEs")
+            name = aliases[-1]
+        return Answer(question, heard.finding, heard.records, aliases, ttl_s, authentic, because)
+
+    async def _ask_servers(self, question: Question) -> Heard:
+        """The first usable answer. A server that is slow is not given up while the next is asked as well."""
+        servers = self._in_order()
+        waiting = [*servers, *servers]  # each twice: a datagram may get lost
+        asked: dict[asyncio.Task[Heard], Endpoint] = {}
+        heard = Heard(because="no server")
+        loop = asyncio.get_running_loop()
+        try:
+            while waiting or asked:
+                if waiting:
+                    server = waiting.pop(0)
+                    asked[loop.create_task(self._ask_one(server, question))] = server
+                patience = self._settings.patience_s if waiting else None
+                done, _ = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    server = asked.pop(task)
+                    heard = task.result()
+                    if heard.finding is not Finding.FAILED or heard.unfinished or heard.because == "too many CNAMEs":
+                        self._ill.pop(server, None)
+                        return heard
+                    waiting = [other for other in waiting if other != server]  # it has spoken: asking again is of no use now
+                if not done and asked:
+                    self._ill.setdefault(server, self._clock.monotonic())
+            return heard
+        finally:
+            for task in asked:
+                task.cancel()
+            if asked:
+                await asyncio.gather(*asked, return_exceptions=True)
+
+    def _in_order(self) -> list[Endpoint]:
+        """As configured, but those that failed in the last half minute at the end."""
+        now = self._clock.monotonic()
+        for server, since in list(self._ill.items()):
+            if now - since > 30.0:
+                del self._ill[server]
+        return sorted(self._settings.servers, key=lambda server: server in self._ill)
+
+    # ---- one question, one server ------------------------------------------------------------------
+
+    async def _ask_one(self, server: Endpoint, question: Question) -> Heard:
+        try:
+            heard = await self._by_udp(server, question, edns=True)
+            if heard.again_without_edns:
+                heard = await self._by_udp(server, question, edns=False)
+            if heard.truncated:
+                heard = await self._by_tcp(server, question)
+        except OSError as error:
+            self._ill[server] = self._clock.monotonic()
+            return Heard(because=error.strerror or type(error).__name__)
+        if heard.authentic and server.host not in self._settings.trusted:
+            return replace(heard, authentic=False)  # row DN-10
+        return heard
+
+    async def _by_udp(self, server: Endpoint, question: Question, *, edns: bool) -> Heard:
+        loop = asyncio.get_running_loop()
+        id = secrets.randbits(16)
+        # A connected socket of its own: the system picks a random port, and drops what other addresses send to it.
+        transport, protocol = await loop.create_datagram_endpoint(
+            lambda: _Exchange(loop, question, id), remote_addr=(server.host, server.port)
+        )
+        try:
+            self.sent += 1
+            transport.sendto(encode_question(question, id, edns=edns))
+            return await protocol.heard
+        finally:
+            transport.close()
+
+    async def _by_tcp(self, server: Endpoint, question: Question) -> Heard:
+        loop = asyncio.get_running_loop()
+        id = secrets.randbits(16)
+        query = encode_question(question, id)
+        family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            self.sent += 1
+            await loop.sock_connect(sock, (server.host, server.port))
+            await loop.sock_sendall(sock, len(query).to_bytes(2, "big") + query)
+            length = int.from_bytes(await _read_exactly(sock, 2), "big")
+            heard = decode_answer(await _read_exactly(sock, length), question, id)
+        if heard is None:
+            return Heard(because="an answer to another question")
+        return Heard(because="truncated by TCP") if heard.truncated else heard
+
+
+class MessageResolver:
+    """A Resolver with a budget: after so many questions, or so many seconds of one lookup, every answer is FAILED.
+
+    What is remembered costs nothing. asked: how many questions were not.
+    """
+
+    def __init__(self, resolver: DnsResolver, lookup_s: float, most_questions: int) -> None:
+        self._resolver = resolver
+        self._lookup_s = lookup_s
+        self._most = most_questions
+        self.asked = 0
+
+    async def resolve(self, lookup: Lookup[T]) -> T:
+        """See dns.questions.Resolver."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._lookup_s
+        try:
+            question = next(lookup)
+            while True:
+                answer = self._resolver.remembered(question)
+                if answer is None:
+                    answer = await self._ask(question, end - loop.time())
+                question = lookup.send(answer)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        finally:
+            lookup.close()
+
+    async def _ask(self, question: Question, left_s: float) -> Answer:
+        if self.asked >= self._most:
+            return Answer(question, Finding.FAILED, because="too many questions for one message")
+        if left_s <= 0:
+            return Answer(question, Finding.FAILED, because="no time left")
+        self.asked += 1
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._resolver.answer(question)
+        except TimeoutError:
+            return Answer(question, Finding.FAILED, because="no time left")
+
+
+class _Exchange(asyncio.DatagramProtocol):
+    """Waits for the one datagram that answers; others are dropped."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, question: Question, id: int) -> None:
+        self._question = question
+        self._id = id
+        self.heard: asyncio.Future[Heard] = loop.create_future()
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
+        if self.heard.done():
+            return
+        heard = decode_answer(data, self._question, self._id)
+        if heard is not None:
+            self.heard.set_result(heard)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.heard.done():
+            self.heard.set_exception(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.heard.done():
+            self.heard.cancel()
+
+
+class _Cache:
+    """Answers by question until their time is over; the least used leave first."""
+
+    def __init__(self, entries: int, size: int, now: Callable[[], float]) -> None:
+        self._most_entries = entries
+        self._most_bytes = size
+        self._now = now
+        self._bytes = 0
+        self._kept: OrderedDict[Question, tuple[Answer, float, int]] = OrderedDict()
+
+    def get(self, question: Question) -> Answer | None:
+        """The answer with the seconds it may still be kept, or None."""
+        found = self._kept.get(question)
+        if found is None:
+            return None
+        answer, until, _ = found
+        left = until - self._now()
+        if left <= 0:
+            self._drop(question)
+            return None
+        self._kept.move_to_end(question)
+        return replace(answer, ttl_s=max(1, round(left)))
+
+    def put(self, answer: Answer) -> None:
+        self._drop(answer.question)
+        size = _size(answer)
+        if size > self._most_bytes // 16:
+            return  # one answer is not to push out hundreds
+        self._kept[answer.question] = (answer, self._now() + answer.ttl_s, size)
+        self._bytes += size
+        while len(self._kept) > self._most_entries or self._bytes > self._most_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._bytes = 0
+
+    def _drop(self, question: Question) -> None:
+        found = self._kept.pop(question, None)
+        if found is not None:
+            self._bytes -= found[2]
+
+
+def _size(answer: Answer) -> int:
+    """About how many bytes an answer takes in memory."""
+    return 500 + 2 * len(str(answer)) + 100 * len(answer.records)
+
+
+async def _read_exactly(sock: socket.socket, length: int) -> bytes:
+    """So many bytes; raises ConnectionError if the server closes before."""
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    while len(data) < length:
+        piece = await loop.sock_recv(sock, min(length - len(data), _PACKET_BYTES))
+        if not piece:
+            raise ConnectionAbortedError(0, "the server closed the connection")
+        data += piece
+    return bytes(data)

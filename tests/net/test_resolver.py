@@ -1,0 +1,342 @@
+"""Our resolver against zones served on loopback. Row names (DN-) are those of the project's table of attacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from ekiden.base.endpoint import Endpoint
+from ekiden.base.errors import BadValue
+from ekiden.dns.mx import mail_hosts
+from ekiden.dns.questions import Answer, Finding, Lookup, NoAnswer, Question, Resolver, ask, ask_anyhow
+from ekiden.dns.records import A, Aaaa, Mx, Ptr, Record, Tlsa, Txt
+from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
+from ekiden.testing.clock import FakeClock
+from ekiden.testing.dns import FakeZone, Mischief, ServedZone
+
+ADDRESS = A(IPv4Address("192.0.2.1"))
+
+
+def zone() -> FakeZone:
+    return FakeZone({
+        "one.test": ["MX 10 mx.one.test.", "TXT hello", "A 192.0.2.1"],
+        "mx.one.test": ["A 192.0.2.1", "AAAA 2001:db8::1"],
+        "www.one.test": ["CNAME one.test."],
+        "ill.test": ["SERVFAIL"], "refused.test": ["REFUSED"], "mute.test": ["TIMEOUT"],
+        "big.test": [Txt((b"x" * 255,) * 20)],
+        "*.wild.test": ["A 192.0.2.1"],
+    })
+
+
+def endpoint(server: ServedZone) -> Endpoint:
+    return Endpoint("127.0.0.1", server.port)
+
+
+def run(
+    story: Callable[[ServedZone, DnsResolver, FakeClock], Awaitable[None]],
+    *,
+    mischief: Mischief | None = None,
+    served: FakeZone | None = None,
+    **settings: object,
+) -> None:
+    """Serve a zone whose names all do one mischief, and tell the story with a resolver that asks it."""
+
+    async def told() -> None:
+        records = served or zone()
+        clock = FakeClock()
+        async with ServedZone(records, mischief=dict.fromkeys(records, mischief) if mischief else None) as server:
+            asked = ResolverSettings((endpoint(server),), patience_s=0.2, question_s=1.0)
+            for name, value in settings.items():
+                asked = _with(asked, name, value)
+            resolver = DnsResolver(asked, clock)
+            try:
+                await story(server, resolver, clock)
+            finally:
+                await resolver.close()
+
+    asyncio.run(told())
+
+
+def _with(settings: ResolverSettings, name: str, value: object) -> ResolverSettings:
+    fields = {key: getattr(settings, key) for key in ResolverSettings.__slots__}
+    return ResolverSettings(**{**fields, name: value})
+
+
+async def question(resolver: Resolver, name: str, kind: type[Record] = A) -> Answer:
+    return await resolver.resolve(ask_anyhow(kind, name))
+
+
+def test_records_are_found_and_nothing_is_told_from_no_name() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        assert await resolver.resolve(ask(Mx, "ONE.test.")) == (Mx(10, "mx.one.test"),)
+        assert (await question(resolver, "one.test", Aaaa)).finding is Finding.NO_DATA
+        assert (await question(resolver, "no.test")).finding is Finding.NO_NAME
+        www = await question(resolver, "www.one.test", Mx)
+        assert (www.aliases, www.records) == (("one.test",), (Mx(10, "mx.one.test"),))
+        found = await resolver.resolve(mail_hosts("www.one.test", shuffle=lambda hosts: None))
+        assert [hop.host for hop in found.hops] == ["mx.one.test"]
+
+    run(story)
+
+
+def test_lies_before_the_truth_are_ignored() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        assert await resolver.resolve(ask(A, "mx.one.test")) == (ADDRESS,)  # DN-01
+        assert await resolver.resolve(ask(Mx, "one.test")) == (Mx(10, "mx.one.test"),)
+
+    # The lies arrive before the truth by UDP, from the same and from another port.
+    run(story, mischief=Mischief.GARBAGE_FIRST)
+
+
+@pytest.mark.parametrize("kind", [Mx, A, Aaaa, Txt, Tlsa, Ptr])
+@pytest.mark.parametrize(("name", "because"), [("ill.test", "SERVFAIL"), ("refused.test", "REFUSED"), ("mute.test", "timeout")])
+def test_a_server_that_fails_is_never_none(name: str, because: str, kind: type[Record]) -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        with pytest.raises(NoAnswer, match=because):  # DN-07
+            await resolver.resolve(ask(kind, name))
+
+    run(story, question_s=0.3)
+
+
+@pytest.mark.parametrize(("mischief", "because"), [
+    (Mischief.TRUNCATED_THEN_CLOSED, "closed"),           # DN-02
+    (Mischief.DRIP, "timeout"),                           # DN-03: one byte a second
+    (Mischief.MALFORMED, "malformed"),                    # DN-04
+    (Mischief.ONE_BYTE_MX, "malformed"),                  # DN-04
+    (Mischief.WRONG_OWNER, "another name"),               # DN-06
+    (Mischief.LAME, "lame"),                              # DN-07
+    (Mischief.SILENT, "timeout"),
+])
+def test_answers_that_cannot_be_used_are_a_failure(mischief: Mischief, because: str) -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        answer = await question(resolver, "one.test", Mx)
+        assert answer.finding is Finding.FAILED
+        assert because in answer.because
+
+    run(story, mischief=mischief, question_s=0.4)
+
+
+def test_a_truncated_answer_is_asked_for_by_tcp() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        found = await resolver.resolve(ask(Txt, "big.test"))
+        assert len(found[0].value) == 255 * 20
+        assert [by for _, _, by in server.queries] == ["udp", "tcp"]
+
+    run(story)
+
+
+def test_an_answer_of_64_kib_is_read_and_not_kept() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        for _ in range(2):
+            found = await resolver.resolve(ask(Txt, "huge.test"))  # DN-03
+            assert len(found) == 3_500
+        assert [by for _, _, by in server.queries] == ["udp", "tcp"] * 2
+
+    run(story, served=FakeZone({"huge.test": [Txt((b"%d" % n,)) for n in range(3_500)]}), cache_bytes=1 << 20, question_s=10.0)
+
+
+def test_a_server_that_knows_no_edns_is_asked_without() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        assert await resolver.resolve(ask(Mx, "one.test")) == (Mx(10, "mx.one.test"),)
+        assert resolver.sent == 2
+
+    run(story, mischief=Mischief.NO_EDNS)
+
+
+def test_aliases_are_followed_where_the_server_does_not() -> None:
+    records = FakeZone({f"{n}.test": [f"CNAME {n + 1}.test."] for n in range(20)})
+
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        records["8.test"] = ["A 192.0.2.1"]
+        found = await question(resolver, "0.test")
+        assert (found.records, len(found.aliases)) == ((ADDRESS,), 8)
+        records["8.test"] = ["CNAME 9.test."]
+        resolver.forget()
+        failed = await question(resolver, "0.test")
+        assert (failed.finding, failed.because) == (Finding.FAILED, "too many CNAMEs")  # DN-05
+        records["8.test"] = ["CNAME 7.test."]
+        resolver.forget()
+        assert (await question(resolver, "0.test")).finding is Finding.FAILED
+
+    run(story, served=records, mischief=Mischief.NOT_RECURSIVE)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_the_word_about_dnssec_counts_only_from_trusted_servers(trusted: bool) -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        assert (await question(resolver, "one.test")).authentic is trusted  # DN-10
+
+    run(story, mischief=Mischief.AUTHENTIC, trusted=frozenset({"127.0.0.1"} if trusted else ()))
+
+
+def test_answers_are_remembered_as_long_as_they_may_be() -> None:
+    records = zone()
+    records.ttls = {"one.test": 100, "zero.test": 0, "long.test": 2**31 - 1, "over.test": 2**31, "no.test": 604_800}
+    for name in ("zero.test", "long.test", "over.test"):
+        records[name] = ["A 192.0.2.1"]
+
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        async def asks_again(name: str, after_s: float) -> bool:
+            before = len(server.queries)
+            await question(resolver, name)
+            clock.advance(seconds=after_s)
+            await question(resolver, name)
+            return len(server.queries) - before == 2
+
+        assert (await question(resolver, "one.test")).ttl_s == 100
+        clock.advance(seconds=40)
+        assert (await question(resolver, "one.test")).ttl_s == 60
+        resolver.forget()
+        for name, kept_s in [("one.test", 100), ("zero.test", 5), ("over.test", 5), ("long.test", 86_400),
+                             ("no.test", 300), ("ill.test", 5)]:  # DN-09
+            assert not await asks_again(name, kept_s - 1), name
+            resolver.forget()
+            assert await asks_again(name, kept_s + 1), name
+
+    run(story, served=records)
+
+
+def test_the_same_question_is_asked_once_however_many_wait() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        answers = await asyncio.gather(*(question(resolver, "one.test") for _ in range(50)))
+        assert {answer.records for answer in answers} == {(ADDRESS,)}
+        assert len(server.queries) == 1
+
+    run(story)
+
+
+def test_who_gives_up_does_not_take_the_answer_from_others() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        first = asyncio.create_task(question(resolver, "one.test"))
+        second = asyncio.create_task(question(resolver, "one.test"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).records == (ADDRESS,)
+
+    run(story)
+
+
+def test_a_message_has_a_budget_of_questions() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        def many(names: range) -> Lookup[list[Finding]]:
+            found = []
+            for n in names:
+                answer = yield from ask_anyhow(A, f"{n}.wild.test")
+                found.append(answer.finding)
+            return found
+
+        message = resolver.for_message()
+        assert await message.resolve(many(range(20))) == [Finding.FOUND] * 20
+        assert await message.resolve(many(range(20))) == [Finding.FOUND] * 20        # remembered: costs nothing
+        rest = await message.resolve(many(range(20, 40)))
+        assert rest == [Finding.FOUND] * 10 + [Finding.FAILED] * 10                    # DN-14
+        assert len(server.queries) == 30
+        assert await resolver.for_message().resolve(many(range(30, 31))) == [Finding.FOUND]
+
+    run(story)
+
+
+def test_a_lookup_has_a_budget_of_time() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        def slow() -> Lookup[list[str]]:
+            told = []
+            for n in range(3):
+                answer = yield from ask_anyhow(A, f"{n}.mute.test")
+                told.append(answer.because)
+            return told
+
+        assert await resolver.resolve(slow()) == ["timeout", "no time left", "no time left"]
+
+    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"]}), question_s=0.2, lookup_s=0.3)
+
+
+def test_the_cache_has_a_size() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        for n in range(12):
+            await question(resolver, f"{n}.wild.test")
+            await question(resolver, "0.wild.test")  # what is used stays
+        assert resolver.remembered(Question(A, "0.wild.test")) is not None
+        kept = [n for n in range(12) if resolver.remembered(Question(A, f"{n}.wild.test"))]
+        assert kept == [0, 9, 10, 11]
+
+    run(story, cache_entries=4)
+
+
+def test_a_dead_first_server_costs_little_and_is_asked_last_after_that() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        loop = asyncio.get_running_loop()
+        async with ServedZone(zone(), mischief=dict.fromkeys(zone(), Mischief.SILENT)) as dead:
+            both = DnsResolver(ResolverSettings((endpoint(dead), endpoint(server)), patience_s=0.1), clock)
+            assert (await question(both, "one.test")).records == (ADDRESS,)
+            before = loop.time()
+            assert (await question(both, "mx.one.test")).records == (ADDRESS,)
+            assert loop.time() - before < 0.09
+            assert len(dead.queries) == 1
+            clock.advance(seconds=31)
+            assert (await question(both, "one.test", Txt)).finding is Finding.FOUND
+            assert len(dead.queries) == 2
+            await both.close()
+
+    run(story)
+
+
+@pytest.mark.parametrize("name", ["refused.test", "ill.test"])
+def test_a_server_that_refuses_leaves_the_question_to_the_next(name: str) -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        async with ServedZone(FakeZone({name: ["A 192.0.2.1"]})) as better:
+            both = DnsResolver(ResolverSettings((endpoint(server), endpoint(better))), clock)
+            assert (await question(both, name)).records == (ADDRESS,)
+            await both.close()
+
+    run(story)
+
+
+def test_nobody_at_the_port_is_a_failure() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        nobody = DnsResolver(ResolverSettings((Endpoint("127.0.0.1", 1),), patience_s=0.05, question_s=2.0), clock)
+        answer = await question(nobody, "one.test")
+        assert (answer.finding, answer.because) == (Finding.FAILED, "Connection refused")
+        await nobody.close()
+
+    run(story)
+
+
+def test_a_lookup_that_raises_raises() -> None:
+    def lookup() -> Lookup[None]:
+        yield Question(A, "one.test")
+        raise LookupError("what I wanted to say")
+
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        with pytest.raises(LookupError, match="what I wanted"):
+            await resolver.resolve(lookup())
+
+    run(story)
+
+
+def test_closing_ends_what_is_under_way() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        task = asyncio.create_task(question(resolver, "mute.test"))
+        while not server.queries:  # noqa: ASYNC110  # the zone has no event to wait for
+            await asyncio.sleep(0)
+        await resolver.close()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(story, question_s=30.0)
+
+
+def test_the_servers_of_the_system(tmp_path: Path) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("# nameserver 192.0.2.9\nsearch a.test\nnameserver 192.0.2.1 # first\n nameserver\t2001:db8::1\nnameserver x\n")
+    assert system_servers(conf) == (Endpoint("192.0.2.1", 53), Endpoint("2001:db8::1", 53))
+    assert system_servers(tmp_path / "none") == (Endpoint("127.0.0.1", 53),)
+
+
+def test_without_a_server_there_is_no_resolver() -> None:
+    with pytest.raises(BadValue):
+        DnsResolver(ResolverSettings(()), FakeClock())
