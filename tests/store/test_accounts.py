@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.store.stores import NOW, in_one
 
 from ekiden.base.errors import BadValue
 from ekiden.store import accounts, mailboxes
 from ekiden.store.accounts import Alias, Target
 from ekiden.store.database import Conflict, Tx
-from tests.store.stores import NOW, in_one
 
 
 def _alice(tx: Tx) -> accounts.Account:

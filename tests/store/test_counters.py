@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.store.stores import NOW, in_one
+
 from ekiden.base.clock import Millis
 from ekiden.store import counters
 from ekiden.store.database import Tx
-from tests.store.stores import NOW, in_one
 
 
 def test_a_window_that_is_over_begins_anew(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.store.stores import NOW, a_message, in_one
+
 from ekiden.base.ids import EnvelopeId, id_text
 from ekiden.mail.journey import Committed, Greeted
 from ekiden.store import journeys, messages
 from ekiden.store.database import Tx
-from tests.store.stores import NOW, a_message, in_one
 
 
 def test_steps_come_back_in_order_from_several_rows(tmp_path: Path) -> None:

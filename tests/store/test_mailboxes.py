@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.store.stores import NOW, in_one
 
 from ekiden.base.ids import AccountId, MailboxId
 from ekiden.store import accounts, mailboxes
 from ekiden.store.database import Conflict, Tx
-from tests.store.stores import NOW, in_one
 
 
 def _account(tx: Tx) -> AccountId:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.store.stores import NOW, a_message, in_one
 
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import EnvelopeId, MailboxId
 from ekiden.store import accounts, mailboxes, messages
 from ekiden.store.columns import integer
 from ekiden.store.database import Tx
-from tests.store.stores import NOW, a_message, in_one
 
 
 def _inbox(tx: Tx) -> MailboxId:

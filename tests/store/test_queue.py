@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from tests.store.stores import NOW, a_message, in_one
+
 from ekiden.base.clock import Millis
 from ekiden.base.ids import AccountId, EnvelopeId
 from ekiden.mail.address import NULL_PATH, Domain
@@ -13,7 +15,6 @@ from ekiden.mail.envelope import Body, Envelope, Notify, Peer, Recipient
 from ekiden.store import messages, queue
 from ekiden.store.database import Tx
 from ekiden.store.queue import Status
-from tests.store.stores import NOW, a_message, in_one
 
 LATER = Millis(NOW + 60_000)
 

@@ -37,6 +37,7 @@ from ekiden.servers.smtp.session import Rules, SmtpServices, session_of
 from ekiden.services.arrive import Arrivals, Outside
 from ekiden.services.intake import Intakes
 from ekiden.services.login import Guesses, Logins
+from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.routing import Router
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
@@ -98,6 +99,16 @@ class House:
         self.arrivals = Arrivals(
             self.database, self.changes, self.clock, self.world, config.hostname, outside=_outside(config, mode), on_queued=self.wake
         )
+        limits = config.limits
+        self.mailboxes = Mailboxes(
+            self.database,
+            self.blobs,
+            self.changes,
+            self.clock,
+            self.ids,
+            MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
+        )
+        self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []
 
     def wake(self) -> None:

@@ -67,9 +67,13 @@ def test_a_blob_is_synced_before_its_name_and_its_name_before_it_is_told(tmp_pat
 def test_whatever_fails_nothing_is_left(tmp_path: Path, fail: str) -> None:
     blobs = FileBlobs(tmp_path / "blobs", Watching(fail))
     writer = blobs.create()
-    with pytest.raises(StoreError):
+
+    def all_of_it() -> None:
         writer.write(b"abc")
         writer.commit()
+
+    with pytest.raises(StoreError):
+        all_of_it()
     writer.discard()
     assert _files(tmp_path) == []
 

@@ -1,0 +1,102 @@
+"""Arrival: each copy once, quarantine, tags, and nothing kept of what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from tests.services.houses import Running, in_house, stored
+
+from ekiden.base.errors import StoreError
+from ekiden.mail import journey
+from ekiden.mail.address import Domain
+from ekiden.mail.address import Path as MailPath
+from ekiden.mail.envelope import Envelope, Peer, Recipient
+from ekiden.policy.chain import Chain
+from ekiden.policy.stage import Context, Policy, Stage
+from ekiden.policy.verdict import Quarantine, Reject, Tag, Verdict
+from ekiden.services.arrive import Incoming, place
+from ekiden.services.routing import Refused, Remote
+from ekiden.smtp.replies import NOT_ALLOWED, Reply
+from ekiden.store import journeys
+
+RAW = b"Subject: s\r\n\r\nbody\r\n"
+ALICE = MailPath("alice", Domain("local.test"))
+
+
+async def _arrive(running: Running, *verdicts: Verdict) -> tuple[Reply, Envelope]:
+    house = running.house
+    routes = await house.router.route(ALICE, relay=False)
+    assert not isinstance(routes, Refused)
+    envelope = Envelope(
+        house.ids.envelope_id(),
+        MailPath("a", Domain("remote.test")),
+        (Recipient(ALICE), Recipient(ALICE)),
+        Peer(IPv4Address("192.0.2.1"), 5, "mx", hello="c.test", extended=True),
+        house.clock.now(),
+    )
+
+    def policy(verdict: Verdict) -> Policy:
+        async def judge(context: Context) -> Verdict | None:
+            return verdict
+
+        return Policy("p", Stage.MESSAGE, judge)
+
+    intake = house.intakes.begin()
+    await intake.add(RAW)
+    incoming = Incoming(envelope, (routes, routes), [])
+    chain = Chain([policy(verdict) for verdict in verdicts], asyncio.timeout)
+    return await house.arrivals.arrive(incoming, intake, chain), envelope
+
+
+def test_the_same_recipient_twice_is_one_copy(tmp_path: Path) -> None:
+    """Row SS-26."""
+
+    async def work(running: Running) -> None:
+        reply, _ = await _arrive(running)
+        assert reply.code == 250
+        assert len(await stored(running, "alice")) == 1
+
+    in_house(tmp_path, work, ())
+
+
+def test_quarantine_files_elsewhere_and_tags_go_on_top(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        _, envelope = await _arrive(running, Tag(b"X-Mark", b"yes"), Quarantine("odd"))
+        assert await stored(running, "alice") == []
+        (copy,) = await stored(running, "alice", "Junk")
+        assert b"\r\nX-Mark: yes\r\nSubject: s\r\n" in copy
+        steps = await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id))
+        assert [step.verdict for step in steps if isinstance(step, journey.Judged)] == ["tag", "quarantine"]
+
+    in_house(tmp_path, work, ())
+
+
+def test_what_is_refused_is_kept_nowhere(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        reply, envelope = await _arrive(running, Reject(NOT_ALLOWED, "no"))
+        assert reply is NOT_ALLOWED
+        assert await stored(running, "alice") == []
+        assert await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id)) == []
+
+    in_house(tmp_path, work, ())
+
+
+def test_when_the_store_fails_it_says_so_and_keeps_nothing(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        running.house.database.close()
+        try:
+            await _arrive(running)
+        except StoreError:
+            return
+        raise AssertionError("a closed store took a message")
+
+    in_house(tmp_path, work, ())
+
+
+def test_remote_copies_are_one_an_address() -> None:
+    path = MailPath("x", Domain("out.test"))
+    envelope = Envelope(1, ALICE, (Recipient(ALICE), Recipient(path)), Peer(IPv4Address(1), 1, "mx"), 0)  # type: ignore[arg-type]  # plain numbers as ids
+    placed = place(envelope, ((Remote(path, "out.test"),), (Remote(path, "out.test"),)))
+    assert [(recipient.path, route.next_hop) for recipient, route in placed.remote] == [(path, "out.test")]
