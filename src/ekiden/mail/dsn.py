@@ -137,15 +137,16 @@ def parse_dsn(raw: bytes) -> Dsn | None:
     report = next((part for part in walk(tree) if (part.type, part.subtype) == ("multipart", "report")), None)
     if report is None:
         return None
-    status = next((part for part in report.children if part.subtype in _STATUS_TYPES and part.type == "message"), None)
-    if status is None:
+    found = [(part, _read_status(raw, part)) for part in report.children if part.type == "message" and part.subtype in _STATUS_TYPES]
+    if not found:
         return None
-    per_message, *per_recipient = _blocks(decode_body(raw[status.body_at : status.end], status.encoding)) or [Headers((), 0)]
+    # Some writers label the text for people so too: the part that names recipients is meant.
+    status, (per_message, recipients) = next((each for each in found if each[1][1]), found[0])
     first = report.children[0]
     envid = per_message.first(b"original-envelope-id")
     return Dsn(
         reporting_mta=_after_type(_plain(per_message, b"reporting-mta")),
-        recipients=tuple([found for block in per_recipient if (found := _read_recipient(block))]),
+        recipients=recipients,
         text=_part_text(raw, first) if first is not status and first.type == "text" else "",
         envid=None if envid is None else _plain(per_message, b"original-envelope-id"),
         arrived_at=parse_date(per_message.text(b"arrival-date")),
@@ -156,9 +157,7 @@ def parse_dsn(raw: bytes) -> Dsn | None:
 _STATUS_TYPES = ("delivery-status", "global-delivery-status")
 
 
-def _delivery_status(
-    reporting_mta: str, arrived_at: Millis, envid: str | None, recipients: Sequence[RecipientReport], utf8: bool
-) -> bytes:
+def _delivery_status(reporting_mta: str, arrived_at: Millis, envid: str | None, recipients: Sequence[RecipientReport], utf8: bool) -> bytes:
     lines = [f"Reporting-MTA: dns; {_printable(reporting_mta, 255)}"]
     if envid is not None:
         lines.append(f"Original-Envelope-Id: {_printable(_from_xtext(envid), 200)}")
@@ -186,7 +185,7 @@ def _recipient_lines(report: RecipientReport, utf8: bool) -> list[str]:
     if report.remote_mta:
         lines.append(f"Remote-MTA: dns; {_printable(report.remote_mta, 255)}")
     if report.diagnostic:
-        lines.append(_FOLD_AT.sub("\\1\r\n ", f"Diagnostic-Code: smtp; {_printable(report.diagnostic, DIAGNOSTIC_CHARACTERS)}"))
+        lines.append(_FOLD_AT.sub("\\1\r\n ", f"Diagnostic-Code: smtp; {_printable(report.diagnostic, DIAGNOSTIC_CHARACTERS).rstrip()}"))
     if report.last_attempt_at is not None:
         lines.append(f"Last-Attempt-Date: {date_time(report.last_attempt_at)}")
     if report.will_retry_until is not None and report.action == "delayed":  # RFC 3464 §2.3.9
@@ -200,9 +199,7 @@ def _typed_address(address: str, utf8: bool, kind: str = "rfc822") -> str:
         return f"{kind}; {_printable(address, 500)}"
     if utf8:
         return f"utf-8; {_CONTROL.sub('?', address[:500])}"
-    return "utf-8; " + "".join(
-        each if "!" <= each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):02X}}}" for each in address[:80]
-    )
+    return "utf-8; " + "".join(each if "!" <= each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):02X}}}" for each in address[:80])
 
 
 def _returned(original: bytes, headers: Headers, full: bool, utf8: bool) -> bytes:
@@ -259,6 +256,14 @@ def _from_xtext(text: str) -> str:
     return _XTEXT_PAIR.sub(lambda pair: chr(int(pair[1], 16)), text)
 
 
+def _read_status(raw: bytes, part: Part) -> tuple[Headers, tuple[RecipientReport, ...]]:
+    """The fields of the message and what became of each recipient."""
+    blocks = _blocks(decode_body(raw[part.body_at : part.end], part.encoding))
+    if not blocks:
+        return Headers((), 0), ()
+    return blocks[0], tuple([found for block in blocks[1:] if (found := _read_recipient(block))])
+
+
 def _blocks(body: bytes) -> list[Headers]:
     """The groups of fields, divided by empty lines; empty groups are left out."""
     blocks = [parse_headers(block) for block in _EMPTY_LINE.split(body.strip(b"\r\n \t"), RECIPIENTS_READ)[: RECIPIENTS_READ + 1]]
@@ -269,6 +274,8 @@ def _read_recipient(block: Headers) -> RecipientReport | None:
     """One group of fields; None where it names no recipient or no action of RFC 3464."""
     action = _ACTIONS.get(_plain(block, b"action").partition(" ")[0].lower())
     recipient = _after_type(_plain(block, b"final-recipient") or _plain(block, b"original-recipient"))
+    if recipient.startswith("<") and recipient.endswith(">"):  # against RFC 3464 §2.3.2, and common
+        recipient = recipient[1:-1]
     if action is None or not recipient:
         return None
     original = _plain(block, b"original-recipient")

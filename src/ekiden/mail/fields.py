@@ -334,7 +334,7 @@ def _mailbox(spec: list[_Token], raw_name: bytes) -> Address:
     at = next((index for index, (kind, _) in enumerate(solid) if kind == "@"), -1)
     if at > 0 and not gap:
         local, domain = _local(solid[:at]), _domain(solid[at + 1 :])
-        if local and domain:
+        if local is not None and domain:
             return Address(name, raw_name, local, domain, route)
     if not solid:
         return Address(name, raw_name, "", "")
@@ -342,15 +342,15 @@ def _mailbox(spec: list[_Token], raw_name: bytes) -> Address:
     return Address(name, raw_name, _UNFIT.sub("\ufffd", shown), "")
 
 
-def _local(tokens: list[_Token]) -> str:
-    """The local part of these tokens, or "". Dots anywhere are taken: some Japanese carriers once gave such names out."""
+def _local(tokens: list[_Token]) -> str | None:
+    """The local part of these tokens, or None. Dots anywhere are taken: some Japanese carriers once gave such names out."""
     kinds = [kind for kind, _ in tokens]
     if any(kind not in ("atom", "quoted", ".") for kind in kinds):
-        return ""
+        return None
     if any(a != "." and b != "." for a, b in pairwise(kinds)) or kinds[0] == ".":
-        return ""
+        return None
     text = _utf8(b"".join(_unquoted(text) if kind == "quoted" else text for kind, text in tokens))
-    return "" if _UNFIT.search(text) else text
+    return None if _UNFIT.search(text) else text
 
 
 def _domain(tokens: list[_Token]) -> str:
