@@ -14,6 +14,6 @@ from ekiden.app.commandline import Cli, common
 def COMMAND(cli: Cli) -> None:
     """Open the doors of the configuration and serve until SIGTERM or Ctrl-C."""
     config = cli.config()
-    from ekiden.app.worker import run  # sockets, TLS and the store: only this command needs them all
+    from ekiden.app.supervisor import serve  # sockets, TLS and the store: only this command needs them all
 
-    sys.exit(run(config))
+    sys.exit(serve(config))
