@@ -8,202 +8,51 @@ Source: RFC 9051 §6.3, §6.4, RFC 3501 §2.3, RFC 1939 §3.
 
 from __future__ import annotations
 
-import asyncio
 from array import array
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Iterable
+from typing import cast
 
 from ekiden.base.clock import Clock, Millis
-from ekiden.base.errors import EkidenError
 from ekiden.base.ids import AccountId, IdMaker, MailboxId, ModSeq, Uid
 from ekiden.mail import journey
 from ekiden.mail.address import Path, parse_mailbox
+from ekiden.services.append import Appending
 from ekiden.services.content import Content, Details, Entry, content_of, details_of, entry_of
-from ekiden.services.deposit import Analysis, analyse, new_message
-from ekiden.services.intake import INLINE_BYTES, Intake, Intakes
-from ekiden.services.intake import Stored as StoredContent
-from ekiden.store import accounts, counters, journeys, mailboxes, messages
+from ekiden.services.copies import change_flags, existing, quota_of, room_in_quota, take_out, transfer
+from ekiden.services.intake import Intakes
+from ekiden.services.mailbox_values import (
+    LAST_UID,
+    Appended,
+    Copied,
+    FlagMode,
+    Folder,
+    MailboxLimits,
+    MailboxRefused,
+    News,
+    Quota,
+    Snapshot,
+    Status,
+    Stored,
+    UidRanges,
+    Why,
+    merged,
+    ranges_of,
+)
+from ekiden.store import accounts, counters, journeys, mailboxes
 from ekiden.store import flags as flag_columns
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import Changes
-from ekiden.store.columns import integer, string
+from ekiden.store.columns import integer
 from ekiden.store.database import Conflict, Database, Tx
 
 __all__ = [
-    "Appended", "Appending", "Content", "Copied", "Details", "Entry", "FlagMode", "Folder", "MailboxRefused", "Mailboxes", "News",
-    "Quota", "Snapshot", "Status", "Stored", "UidRanges", "Why", "ranges_of",
+    "Appended", "Appending", "Content", "Copied", "Details", "Entry", "FlagMode", "Folder", "MailboxLimits", "MailboxRefused",
+    "Mailboxes", "News", "Quota", "Snapshot", "Status", "Stored", "UidRanges", "Why", "ranges_of",
 ]  # fmt: skip
 
 _LOCK_S = 600
 _BATCH = 64
-_LAST_UID = 2**32 - 1
-
-UidRanges = Sequence[tuple[int, int]]
-"""UIDs as (first, last) pairs, both included, in any order; ranges_of() makes them from single UIDs."""
-
-
-class Why(Enum):
-    """Why a mailbox operation was refused; the value is the response code of RFC 5530 §3 or RFC 9051 §7.1 in lower case."""
-
-    NONEXISTENT = "nonexistent"
-    TRY_CREATE = "trycreate"
-    ALREADY_EXISTS = "alreadyexists"
-    CANNOT = "cannot"
-    LIMIT = "limit"
-    OVER_QUOTA = "overquota"
-    TOO_BIG = "toobig"
-    IN_USE = "inuse"
-    HAS_CHILDREN = "haschildren"
-    EXPUNGE_ISSUED = "expungeissued"
-
-
-class MailboxRefused(EkidenError):
-    """The operation cannot be done, for a reason that the client may act on; nothing was changed."""
-
-    def __init__(self, why: Why, because: str) -> None:
-        self.why = why
-        self.because = because
-        super().__init__(f"{why.value}: {because}")
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """One name that LIST shows.
-
-    id is None where the name exists only as the parent of others (not selectable). special_use: "\\\\Sent" … or None.
-    """
-
-    id: MailboxId | None
-    name: str
-    special_use: str | None
-    subscribed: bool
-    has_children: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The numbers of STATUS (RFC 9051 §6.3.11); recent counts what no session has been told of (RFC 3501 §2.3.2)."""
-
-    id: MailboxId
-    messages: int
-    unseen: int
-    recent: int
-    deleted: int
-    size: int
-    uid_validity: int
-    uid_next: Uid
-    modseq: ModSeq
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """What a session knows of its selected mailbox; the session changes it as it tells its client of news.
-
-    uids: array("I"), ascending: the message with sequence number n has uids[n - 1].
-    modseq: all changes up to it are known. recent_from: UIDs from this one on are \\Recent in this session.
-    first_unseen: the lowest UID without \\Seen, or None. keywords: every keyword in use in the mailbox.
-    """
-
-    id: MailboxId
-    account: AccountId
-    name: str
-    read_only: bool
-    uids: array[int]
-    uid_validity: int
-    uid_next: Uid
-    modseq: ModSeq
-    recent_from: Uid
-    unseen: int
-    first_unseen: Uid | None
-    keywords: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What changed in a mailbox after a modseq (RFC 9051 §7.5.1, §7.4.1).
-
-    expunged: UIDs that the session knew and that are gone, ascending. changed: known messages whose flags changed.
-    new: messages with a UID ≥ the uid_next that the session knew. modseq, uid_next: what is known afterwards.
-    keywords: every keyword in use now. gone: the mailbox itself was deleted.
-    """
-
-    expunged: tuple[Uid, ...]
-    changed: tuple[Entry, ...]
-    new: tuple[Entry, ...]
-    modseq: ModSeq
-    uid_next: Uid
-    keywords: tuple[str, ...]
-    gone: bool = False
-
-
-class FlagMode(Enum):
-    """What STORE does with the flags it names (RFC 9051 §6.4.6)."""
-
-    REPLACE = "replace"
-    ADD = "add"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Outcome of store_flags. entries: every existing message named, as it is now. refused: UIDs changed after unchanged_since."""
-
-    entries: tuple[Entry, ...]
-    refused: tuple[Uid, ...]
-    modseq: ModSeq
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """Outcome of COPY, MOVE (the numbers of COPYUID, RFC 4315 §3); pairs: (UID here, UID there), ascending in both."""
-
-    uid_validity: int
-    pairs: tuple[tuple[Uid, Uid], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Outcome of APPEND (the numbers of APPENDUID, RFC 4315 §3)."""
-
-    uid_validity: int
-    uids: tuple[Uid, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What an account uses; limit_bytes is None where it has no limit."""
-
-    used_bytes: int
-    used_messages: int
-    limit_bytes: int | None
-
-
-def ranges_of(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending UIDs as few (first, last) ranges."""
-    ranges: list[tuple[int, int]] = []
-    first = last = 0
-    for uid in uids:
-        if last and uid == last + 1:
-            last = uid
-            continue
-        if last:
-            ranges.append((first, last))
-        first = last = uid
-    if last:
-        ranges.append((first, last))
-    return ranges
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxLimits:
-    """What one account may have (reliability.md §5.6)."""
-
-    mailboxes: int = 10_000
-    keywords: int = 256
-    name_bytes: int = 1024
-    levels: int = 50
-    message_bytes: int = 50_000_000
 
 
 class Mailboxes:
@@ -232,8 +81,8 @@ class Mailboxes:
 
     async def folders(self, account: AccountId) -> list[Folder]:
         """All names of the account, sorted, parents that do not exist themselves included."""
-        found = await self._database.read(lambda tx: mailboxes.of_account(tx, account))
-        subscribed = {mailboxes.name_key(name) for name in await self.subscriptions(account)}
+        found, wanted = await self._database.read(lambda tx: (mailboxes.of_account(tx, account), mailboxes.subscriptions(tx, account)))
+        subscribed = {mailboxes.name_key(name) for name in wanted}
         names = {mailboxes.name_key(each.name): each for each in found}
         parents = {key[:at] for key in names for at in _slashes(key)}
         made = []
@@ -271,7 +120,7 @@ class Mailboxes:
             raise MailboxRefused(Why.CANNOT, "INBOX cannot be deleted")
 
         def work(tx: Tx) -> None:
-            mailboxes.remove(tx, _existing(tx, account, name).id)
+            mailboxes.remove(tx, existing(tx, account, name).id)
 
         await self._database.write(work)
         self._changes.poke(account)
@@ -294,7 +143,7 @@ class Mailboxes:
 
         def work(tx: Tx) -> None:
             if wanted:
-                mailboxes.subscribe(tx, account, _existing(tx, account, name).name)
+                mailboxes.subscribe(tx, account, existing(tx, account, name).name)
             else:
                 mailboxes.unsubscribe(tx, account, name)
 
@@ -304,8 +153,8 @@ class Mailboxes:
         """The numbers of one folder. Raises MailboxRefused(NONEXISTENT)."""
 
         def work(tx: Tx) -> Status:
-            m = _existing(tx, account, name)
-            recent = tx.one("entry_count_between", mailbox=m.id, first=m.recent_from, last=_LAST_UID)
+            m = existing(tx, account, name)
+            recent = tx.one("entry_count_between", mailbox=m.id, first=m.recent_from, last=LAST_UID)
             deleted = len(tx.all("entries_deleted", mailbox=m.id))
             return Status(m.id, m.messages, m.unseen, integer(recent, 0), deleted, m.bytes, m.uid_validity, m.uid_next, m.modseq)
 
@@ -313,7 +162,7 @@ class Mailboxes:
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses of what it may use."""
-        return await self._database.read(lambda tx: _quota(tx, account))
+        return await self._database.read(lambda tx: quota_of(tx, account))
 
     # ---- an open mailbox -----------------------------------------------------------------------
 
@@ -321,8 +170,8 @@ class Mailboxes:
         """Select a folder; unless read_only, what is recent becomes this session's own. Raises MailboxRefused(NONEXISTENT)."""
 
         def work(tx: Tx) -> Snapshot:
-            m = _existing(tx, account, name)
-            uids = array("I", (integer(row, 0) for row in tx.all("entry_uids", mailbox=m.id)))
+            m = existing(tx, account, name)
+            uids = array("I", (cast("int", row[0]) for row in tx.all("entry_uids", mailbox=m.id)))  # INTEGER; may be a million
             first = tx.one("entry_first_unseen", mailbox=m.id, first=m.unseen_from) if m.unseen else None
             return Snapshot(
                 id=m.id,
@@ -355,7 +204,7 @@ class Mailboxes:
                 return News((), (), (), since, uid_next, ())
             expunged = tuple(Uid(integer(row, 0)) for row in tx.all("expunged_since", mailbox=mailbox, since=since, uid_next=uid_next))
             changed = tuple(entry_of(row) for row in tx.all("entries_changed", mailbox=mailbox, since=since, uid_next=uid_next))
-            new = tuple(entry_of(row) for row in tx.all("entries_between", mailbox=mailbox, first=uid_next, last=_LAST_UID))
+            new = tuple(entry_of(row) for row in tx.all("entries_between", mailbox=mailbox, first=uid_next, last=LAST_UID))
             return News(expunged, changed, new, m.modseq, m.uid_next, mailboxes.keywords(tx, mailbox))
 
         return await self._database.read(work)
@@ -365,7 +214,7 @@ class Mailboxes:
 
         def work(tx: Tx) -> list[Entry]:
             found = [
-                entry_of(row) for first, last in _merged(uids) for row in tx.all("entries_between", mailbox=mailbox, first=first, last=last)
+                entry_of(row) for first, last in merged(uids) for row in tx.all("entries_between", mailbox=mailbox, first=first, last=last)
             ]
             return [each for each in found if each.modseq > changed_since]
 
@@ -376,14 +225,14 @@ class Mailboxes:
         return await self._database.read(
             lambda tx: [
                 details_of(row)
-                for first, last in _merged(uids)
+                for first, last in merged(uids)
                 for row in tx.all("details_between", mailbox=mailbox, first=first, last=last)
             ]
         )
 
     async def contents(self, mailbox: MailboxId, uids: UidRanges) -> AsyncIterator[Content]:
         """Messages with their content, ascending by UID, read in batches of bounded size while the caller takes them."""
-        for first, last in _merged(uids):
+        for first, last in merged(uids):
             at = first
             while at <= last:
                 batch = await self._database.read(lambda tx, at=at, last=last: self._contents(tx, mailbox, at, last, _BATCH))  # type: ignore[misc]  # default arguments bind the loop's values
@@ -434,7 +283,7 @@ class Mailboxes:
             known = {name.lower(): name for name in mailboxes.keywords(tx, mailbox)}
             if mode is not FlagMode.REMOVE:
                 self._new_keywords(tx, mailbox, known, keywords)
-            return _change_flags(tx, m, uids, mode, bits, frozenset(known.get(k.lower(), k) for k in keywords), unchanged_since), m.account
+            return change_flags(tx, m, uids, mode, bits, frozenset(known.get(k.lower(), k) for k in keywords), unchanged_since), m.account
 
         stored, account = await self._database.write(work)
         if account is not None and stored.entries:
@@ -461,8 +310,8 @@ class Mailboxes:
                 return [], ModSeq(0), None
             gone = [Uid(integer(row, 0)) for row in tx.all("entries_deleted", mailbox=mailbox)]
             if uids is not None:
-                gone = [uid for uid in gone if any(first <= uid <= last for first, last in _merged(uids))]
-            return gone, _remove(tx, m, gone), m.account
+                gone = _within(gone, merged(uids))
+            return gone, take_out(tx, m, gone), m.account
 
         gone, modseq, account = await self._database.write(work)
         if account is not None and gone:
@@ -479,7 +328,7 @@ class Mailboxes:
             found = mailboxes.named(tx, account, name)
             if found is None:
                 raise MailboxRefused(Why.TRY_CREATE, f"{name} does not exist")
-            _room_in_quota(tx, account, size or 0)
+            room_in_quota(tx, account, size or 0)
             return found
 
         if size is not None and size > self._limits.message_bytes:
@@ -513,10 +362,10 @@ class Mailboxes:
                 return [], None
             gone = [
                 Uid(integer(row, 0))
-                for first, last in _merged(uids)
+                for first, last in merged(uids)
                 for row in tx.all("entries_between", mailbox=mailbox, first=first, last=last)
             ]
-            _remove(tx, m, gone)
+            take_out(tx, m, gone)
             return gone, m.account
 
         gone, account = await self._database.write(work)
@@ -533,7 +382,7 @@ class Mailboxes:
     def _good_name(self, name: str) -> str:
         """A name that a folder may have. Raises MailboxRefused(CANNOT)."""
         levels = name.split("/")
-        bad = len(name.encode()) > self._limits.name_bytes or len(levels) > self._limits.levels
+        bad = len(name.encode("utf-8", "surrogatepass")) > self._limits.name_bytes or len(levels) > self._limits.levels
         bad = bad or any(not level or level in (".", "..") or level[0] in "~#" for level in levels)
         if bad or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 or c in "*%" for c in name):
             raise MailboxRefused(Why.CANNOT, "a folder cannot have this name")
@@ -550,7 +399,7 @@ class Mailboxes:
         return mailboxes.create(tx, account, name, now=self._clock.now(), special_use=special_use)
 
     def _rename(self, tx: Tx, account: AccountId, old: str, new: str) -> None:
-        found = _existing(tx, account, old)
+        found = existing(tx, account, old)
         key, wanted = mailboxes.name_key(old), mailboxes.name_key(new)
         if wanted == key or wanted.startswith(key + "/") or wanted == "INBOX":
             raise MailboxRefused(Why.CANNOT if wanted != key else Why.ALREADY_EXISTS, "a folder cannot be moved there")
@@ -558,7 +407,7 @@ class Mailboxes:
             raise MailboxRefused(Why.ALREADY_EXISTS, f"{new} exists")
         if key == "INBOX":
             target = self._make(tx, account, new)
-            _transfer(tx, found, target, [(1, _LAST_UID)], move=True)
+            transfer(tx, found, target, [(1, LAST_UID)], move=True)
             return
         for at in _slashes(new):
             if mailboxes.named(tx, account, new[:at]) is None:
@@ -591,9 +440,9 @@ class Mailboxes:
             if there is None:
                 raise MailboxRefused(Why.TRY_CREATE, f"{target} does not exist")
             if not move:
-                sizes = [integer(tx.one("entry_count_between", mailbox=mailbox, first=a, last=b), 1) for a, b in _merged(uids)]
-                _room_in_quota(tx, m.account, sum(sizes))
-            return Copied(there.uid_validity, _transfer(tx, m, there.id, uids, move=move)), m.account
+                sizes = [integer(tx.one("entry_count_between", mailbox=mailbox, first=a, last=b), 1) for a, b in merged(uids)]
+                room_in_quota(tx, m.account, sum(sizes))
+            return Copied(there.uid_validity, transfer(tx, m, there.id, uids, move=move)), m.account
 
         copied, account = await self._database.write(work)
         if copied.pairs:
@@ -601,205 +450,14 @@ class Mailboxes:
         return copied
 
 
-class Appending:
-    """One APPEND command under way: its content streamed, nothing visible before commit(). Always end with commit() or abort()."""
-
-    def __init__(
-        self,
-        database: Database,
-        changes: Changes,
-        clock: Clock,
-        ids: IdMaker,
-        intakes: Intakes,
-        target: mailboxes.Mailbox,
-        limits: MailboxLimits,
-    ) -> None:
-        self._database = database
-        self._changes = changes
-        self._clock = clock
-        self._ids = ids
-        self._intakes = intakes
-        self._target = target
-        self._limits = limits
-        self._present: Intake | None = None
-        self._size = 0
-        self._ended: list[tuple[messages.NewMessage, tuple[str, ...], Millis, Intake]] = []
-
-    async def write(self, data: bytes) -> None:
-        """More bytes of the present message. Raises MailboxRefused(TOO_BIG, OVER_QUOTA), StoreError."""
-        if self._present is None:
-            self._present = self._intakes.begin()
-            self._size = 0
-        self._size += len(data)
-        if self._size > self._limits.message_bytes:
-            raise MailboxRefused(Why.TOO_BIG, f"at most {self._limits.message_bytes} bytes")
-        await self._present.add(data)
-
-    async def end_message(self, flags: Iterable[str] = (), internal_date: Millis | None = None) -> None:
-        """The present message is complete; write() begins the next one (MULTIAPPEND)."""
-        intake = self._present or self._intakes.begin()
-        self._present = None
-        raw = await intake.read_back()
-        analysis = analyse(raw) if len(raw) <= INLINE_BYTES else await _in_thread(raw)
-        content: StoredContent = await intake.finish()
-        now = self._clock.now()
-        message = new_message(self._ids.envelope_id(), analysis, content.blob, content.inline, sender=None, prefix=b"", received_at=now)
-        self._ended.append((message, tuple(flags), internal_date if internal_date is not None else now, intake))
-
-    async def commit(self) -> Appended:
-        """Puts all messages into the mailbox in one transaction; durable when it returns. Raises MailboxRefused, StoreError."""
-
-        def work(tx: Tx) -> Appended:
-            m = mailboxes.by_id(tx, self._target.id)
-            if m is None:
-                raise MailboxRefused(Why.TRY_CREATE, "the folder is gone")
-            _room_in_quota(tx, m.account, sum(message.blob.size for message, _, _, _ in self._ended))
-            known = {name.lower() for name in mailboxes.keywords(tx, m.id)}
-            wanted = {flag.lower() for _, flags, _, _ in self._ended for flag in flags if not flag.startswith("\\")}
-            if len(known | wanted) > self._limits.keywords:
-                raise MailboxRefused(Why.LIMIT, f"at most {self._limits.keywords} keywords")
-            uids = []
-            for message, flags, date, _ in self._ended:
-                messages.insert(tx, message)
-                uid, _ = messages.deposit(tx, m.id, message.id, internal_date=date, size=message.blob.size, flags=flags)
-                uids.append(uid)
-            return Appended(m.uid_validity, tuple(uids))
-
-        appended = await self._database.write(work)
-        for _, _, _, intake in self._ended:
-            intake.kept()
-        await self.abort()
-        self._changes.poke(self._target.account)
-        return appended
-
-    async def abort(self) -> None:
-        """Forgets everything; may be called twice and after commit()."""
-        ended, self._ended = self._ended, []
-        for _, _, _, intake in ended:
-            await intake.discard()
-        if self._present is not None:
-            await self._present.discard()
-            self._present = None
-
-
-async def _in_thread(raw: bytes) -> Analysis:
-    return await asyncio.to_thread(analyse, raw)
-
-
 def _slashes(name: str) -> list[int]:
     """Where the parents of a name end."""
     return [at for at, character in enumerate(name) if character == "/"]
 
 
-def _merged(uids: UidRanges) -> list[tuple[int, int]]:
-    """Ranges in ascending order, without overlap."""
-    made: list[tuple[int, int]] = []
-    for first, last in sorted(uids):
-        if made and first <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(last, made[-1][1]))
-        else:
-            made.append((first, last))
-    return made
-
-
-def _existing(tx: Tx, account: AccountId, name: str) -> mailboxes.Mailbox:
-    found = mailboxes.named(tx, account, name)
-    if found is None:
-        raise MailboxRefused(Why.NONEXISTENT, f"{name} does not exist")
+def _within(uids: list[Uid], ranges: list[tuple[int, int]]) -> list[Uid]:
+    """Those of ascending UIDs that lie in ascending ranges."""
+    found: list[Uid] = []
+    for first, last in ranges:
+        found.extend(uids[bisect_left(uids, first) : bisect_right(uids, last)])
     return found
-
-
-def _quota(tx: Tx, account: AccountId) -> Quota:
-    found = mailboxes.of_account(tx, account)
-    limit = next((each.quota_bytes for each in accounts.list_accounts(tx) if each.id == account), None)
-    return Quota(sum(each.bytes for each in found), sum(each.messages for each in found), limit)
-
-
-def _room_in_quota(tx: Tx, account: AccountId, wanted: int) -> None:
-    quota = _quota(tx, account)
-    if quota.limit_bytes is not None and quota.used_bytes + wanted > quota.limit_bytes:
-        raise MailboxRefused(Why.OVER_QUOTA, "the account is over its quota")
-
-
-def _change_flags(
-    tx: Tx,
-    m: mailboxes.Mailbox,
-    uids: UidRanges,
-    mode: FlagMode,
-    bits: int,
-    keywords: frozenset[str],
-    unchanged_since: ModSeq | None,
-) -> Stored:
-    changes: list[tuple[int, int, str]] = []
-    refused: list[Uid] = []
-    unseen = 0
-    lowest_unseen = _LAST_UID
-    for first, last in _merged(uids):
-        for row in tx.all("entries_between", mailbox=m.id, first=first, last=last):
-            uid, old_bits, old_words = integer(row, 0), integer(row, 2), string(row, 3)
-            if unchanged_since is not None and integer(row, 1) > unchanged_since:
-                refused.append(Uid(uid))
-                continue
-            old = frozenset(old_words.split(" ")) if old_words else frozenset()
-            if mode is FlagMode.REPLACE:
-                new_bits, new = bits, keywords
-            elif mode is FlagMode.ADD:
-                new_bits, new = old_bits | bits, old | keywords
-            else:
-                gone = {keyword.lower() for keyword in keywords}
-                new_bits, new = old_bits & ~bits, frozenset(keyword for keyword in old if keyword.lower() not in gone)
-            words = " ".join(sorted(new))
-            if (new_bits, words) != (old_bits, old_words):
-                changes.append((uid, new_bits, words))
-                unseen += (old_bits & flag_columns.SEEN) - (new_bits & flag_columns.SEEN)
-                if not new_bits & flag_columns.SEEN:
-                    lowest_unseen = min(lowest_unseen, uid)
-    modseq = m.modseq
-    if changes:
-        row = tx.one("mailbox_touch", id=m.id, messages=0, unseen=unseen, bytes=0, seen_again=lowest_unseen)
-        modseq = ModSeq(integer(row, 0))
-        for uid, new_bits, words in changes:
-            tx.run("entry_flags", mailbox=m.id, uid=uid, flags=new_bits, keywords=words, modseq=modseq)
-    kept = [entry_of(row) for first, last in _merged(uids) for row in tx.all("entries_between", mailbox=m.id, first=first, last=last)]
-    without = set(refused)
-    return Stored(tuple(each for each in kept if each.uid not in without), tuple(refused), modseq)
-
-
-def _remove(tx: Tx, m: mailboxes.Mailbox, uids: Sequence[int]) -> ModSeq:
-    """Delete entries, remember that they are gone, and set the counts right."""
-    if not uids:
-        return m.modseq
-    messages_gone = unseen = size = 0
-    for uid in uids:
-        row = tx.one("entry_delete", mailbox=m.id, uid=uid)
-        if row is not None:
-            messages_gone += 1
-            unseen += 0 if integer(row, 0) & flag_columns.SEEN else 1
-            size += integer(row, 1)
-    touched = tx.one("mailbox_touch", id=m.id, messages=-messages_gone, unseen=-unseen, bytes=-size, seen_again=_LAST_UID)
-    modseq = integer(touched, 0)
-    for uid in uids:
-        tx.run("expunged_insert", mailbox=m.id, modseq=modseq, uid=uid)
-    return ModSeq(modseq)
-
-
-def _transfer(tx: Tx, m: mailboxes.Mailbox, target: MailboxId, uids: UidRanges, *, move: bool) -> tuple[tuple[Uid, Uid], ...]:
-    """Copies in another mailbox, in the order of UIDs; the originals go if it is a move."""
-    pairs: list[tuple[Uid, Uid]] = []
-    for first, last in _merged(uids):
-        for row in tx.all("entries_between", mailbox=m.id, first=first, last=last):
-            entry = entry_of(row)
-            kept = tx.one("entry_copy", mailbox=m.id, uid=entry.uid)
-            uid, _ = messages.deposit(
-                tx,
-                target,
-                entry.message,
-                internal_date=entry.internal_date,
-                size=entry.size,
-                delivered_to=string(kept, 5),
-                flags=entry.flags,
-            )
-            pairs.append((entry.uid, uid))
-    if move:
-        _remove(tx, m, [old for old, _ in pairs])
-    return tuple(pairs)
