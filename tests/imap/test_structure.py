@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.imap.reading import Value, read_all
 from tests.suites.data import conformance
 
+from ekiden.base.errors import BadValue
 from ekiden.imap import structure
-from ekiden.imap.structure import body, body_structure, envelope
+from ekiden.imap.structure import body, body_of, body_structure, envelope
 from ekiden.mail.encodings import decode_words
 from ekiden.mail.headers import parse_headers
 from ekiden.mail.mime import parse_message
@@ -27,6 +28,7 @@ def _field(name: bytes, value: bytes) -> Value:
 
 def _structures(raw: bytes) -> tuple[Value, Value]:
     tree = parse_message(raw)
+    assert body_of(body_structure(tree, raw)) == body(tree, raw)
     return read_all(body_structure(tree, raw)), read_all(body(tree, raw))
 
 
@@ -177,3 +179,9 @@ def test_published_messages_have_a_structure() -> None:
             _envelope(raw)
             count += 1
     assert count
+
+
+@pytest.mark.parametrize("structure", [b"", b"(", b"()(", b")", b"x", b'"a', b"() ()"])
+def test_what_is_no_structure_is_not_shortened(structure: bytes) -> None:
+    with pytest.raises(BadValue):
+        body_of(structure)

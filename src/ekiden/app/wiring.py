@@ -23,6 +23,7 @@ from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError
 from ekiden.base.ids import IdMaker
 from ekiden.base.machine import Machine
+from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip
 from ekiden.net.listener import Crowd, Door
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
@@ -32,6 +33,9 @@ from ekiden.policy.loader import load as load_policies
 from ekiden.policy.stage import Log, World
 from ekiden.sasl import offers
 from ekiden.sasl.passwords import Passwords
+from ekiden.servers.imap import session as imap
+from ekiden.servers.imap.session import ImapServices, Seats
+from ekiden.servers.imap.table import command_table
 from ekiden.servers.smtp import mx, submission
 from ekiden.servers.smtp.session import Rules, SmtpServices, session_of
 from ekiden.services.arrive import Arrivals, Outside
@@ -100,6 +104,7 @@ class House:
             self.database, self.changes, self.clock, self.world, config.hostname, outside=_outside(config, mode), on_queued=self.wake
         )
         limits = config.limits
+        self.seats = Seats()
         self.mailboxes = Mailboxes(
             self.database,
             self.blobs,
@@ -146,6 +151,8 @@ class House:
         if name in ("submission", "submissions"):
             rules = submission.SUBMISSION if name == "submission" else submission.SUBMISSIONS
             return self._smtp_door(rules, secure=name in _SECURE)
+        if name in ("imap", "imaps"):
+            return self._imap_door(name, secure=name in _SECURE)
         raise ConfigError([f"listeners.{name}: there is no such door"])
 
     def context(self, service: str) -> ssl.SSLContext | None:
@@ -194,6 +201,42 @@ class House:
             "handshake": float(timeouts.handshake),
         }
         return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode())
+
+
+    def _imap_door(self, name: str, *, secure: bool) -> Door:
+        limits, timeouts = self.config.limits, self.config.timeouts.imap
+        machine_limits = imap_machine.Limits(
+            command_bytes_before_login=limits.imap_command_before_login,
+            command_bytes=limits.imap_command,
+            literals=limits.imap_literals,
+            message_bytes=limits.message_size,
+            errors=limits.hard_errors,
+        )
+        commands = command_table()
+
+        def make_machine() -> Machine[Any]:
+            return imap_machine.ImapServer(commands, machine_limits, secure=secure)
+
+        services = ImapServices(
+            listener=name,
+            mailboxes=self.mailboxes,
+            logins=self.logins,
+            clock=self.clock,
+            log=self.log,
+            tls=lambda: self.context(name),
+            mechanisms=offers.begin,
+            offers=lambda tls: offers.names(tls=tls),
+            seats=self.seats,
+            implicit_tls=secure,
+        )
+        deadlines = {
+            "login": float(timeouts.login),
+            "command": float(timeouts.idle),
+            "idle": float(timeouts.idle),
+            "write": float(timeouts.write),
+            "handshake": float(timeouts.handshake),
+        }
+        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n")
 
 
 class _Counts:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from ekiden.base.errors import BadValue
 from ekiden.imap.tokens import quote
 from ekiden.mail.encodings import decode_words, encode_words
 from ekiden.mail.fields import Address, Group, parse_address_list
@@ -25,6 +26,7 @@ _COMMON = re.compile(
     rb"<%(spec)b>|%(spec)b)[ \t]*+(?:,|\Z)"
     % {b"atext": _ATEXT, b"spec": rb"(%b++(?:\.%b++)*+)@([A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+)" % (_ATEXT, _ATEXT)}
 )
+_PIECE = re.compile(rb'[() ]|"(?:[^"\\]++|\\.)*+"|NIL|[0-9]++')
 _UNCLEAN = re.compile(rb"[\x00\r\n\x80-\xff]")
 _CACHED_LENGTH = 256
 
@@ -58,6 +60,41 @@ def body_structure(part: Part, raw: bytes) -> bytes:
 def body(part: Part, raw: bytes) -> bytes:
     """The BODY of a message: its structure without extension data."""
     return _structure(part, raw, extended=False)
+
+
+def body_of(structure: bytes) -> bytes:
+    """The BODY of a message from its BODYSTRUCTURE, as body_structure() made it. Raises BadValue for anything else."""
+    stack: list[list[bytes]] = [[]]
+    at = 0
+    while found := _PIECE.match(structure, at):
+        piece = found[0]
+        if piece == b")" and len(stack) == 1:
+            break
+        at = found.end()
+        if piece == b"(":
+            stack.append([])
+        elif piece == b")":
+            members = stack.pop()
+            stack[-1].append(_shortened(members))
+        elif piece != b" ":
+            stack[-1].append(piece)
+    if at != len(structure) or len(stack) != 1 or len(stack[0]) != 1:
+        raise BadValue("body structure", structure)
+    return stack[0][0]
+
+
+def _shortened(members: list[bytes]) -> bytes:
+    """A list again, without extension data if it is the structure of a part. Only a part has a bare number as 7th member."""
+    lists = 0
+    while lists < len(members) and members[lists].startswith(b"("):
+        lists += 1
+    if lists and len(members) == lists + 5:
+        return b"(%b %b)" % (b"".join(members[:lists]), members[lists])  # a multipart
+    if lists and lists == len(members):
+        return b"(%b)" % b"".join(members)  # addresses
+    if len(members) >= 11 and members[6].isdigit():
+        members = members[:-4]
+    return b"(%b)" % b" ".join(members)
 
 
 def _structure(part: Part, raw: bytes, *, extended: bool) -> bytes:
