@@ -73,6 +73,11 @@ def test_what_is_wrong_is_said_where_it_is(file: Path, text: str | bytes, words:
     assert problems(file, text)[0].startswith(words)
 
 
+def test_a_name_server_needs_no_port(file: Path) -> None:
+    file.write_text(SMALL + '[dns]\nservers = ["192.0.2.53", "[::1]:5353"]\n')
+    assert load(file, {}).dns.servers == (Endpoint("192.0.2.53", 53), Endpoint("::1", 5353))
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "none.toml", {})

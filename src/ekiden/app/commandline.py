@@ -126,6 +126,8 @@ class Cli:
         config = self.config()
         scheme, _, rest = config.store_url.partition("://")
         if scheme == "sqlite":
+            from ekiden.store.engines import sqlite  # noqa: F401 - while root may still read everything
+
             _enter(config, Path(rest), create, self)
         try:
             database = open_database(config.store_url)

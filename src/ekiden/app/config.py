@@ -22,7 +22,7 @@ from ekiden.mail.address import parse_domain
 
 _FILE_BYTES = 1_048_576
 _PREFIX = "EKIDEN_"
-_OTHER_VARIABLES = frozenset({"EKIDEN_CONFIG", "EKIDEN_CONFORMANCE"})
+_OTHER_VARIABLES = frozenset({"EKIDEN_CONFIG", "EKIDEN_CONFORMANCE", "EKIDEN_NIGHTLY", "EKIDEN_PEERS", "EKIDEN_PEERS_DIR", "EKIDEN_WORKER"})
 TLS_LISTENERS = ("submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 """Doors at which passwords are given, so that they make no sense without a certificate."""
 
@@ -31,6 +31,10 @@ Doors: TypeAlias = tuple[Endpoint, ...]
 
 def _door(doc: str) -> Setting:
     return Setting(doc, parse=parse_endpoint, expects="endpoint")
+
+
+def _name_server(given: str) -> Endpoint:
+    return parse_endpoint(given, 53)
 
 
 def _store_url(url: str) -> str:
@@ -81,7 +85,7 @@ class Dns:
         tuple[Endpoint, ...],
         Setting(
             "Resolvers to ask, as address:port. Empty: those of /etc/resolv.conf at start.",
-            parse=lambda given: parse_endpoint(given, 53),
+            parse=_name_server,
             expects="endpoint",
         ),
     ] = ()

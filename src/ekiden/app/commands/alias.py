@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ekiden.app.commandline import Cli, Failure, Misuse, common
+from ekiden.app.commandline import Cli, Misuse, common
 from ekiden.app.commands.account import check_domain
 from ekiden.base.settings import nearest
 from ekiden.store import accounts
-from ekiden.store.database import Conflict, Tx
+from ekiden.store.database import Tx
 
 
 @click.group("alias")
@@ -28,10 +28,7 @@ def add(cli: Cli, address: str, targets: tuple[str, ...]) -> None:
         check_domain(cli, config, tx, address)
         accounts.add_alias(tx, address, targets)
 
-    try:
-        cli.write(work)
-    except Conflict:
-        raise Failure(cli.text("cli.alias-exists", address=address)) from None
+    cli.write(work)
     cli.say("cli.alias-added", address=address, targets=", ".join(targets))
 
 

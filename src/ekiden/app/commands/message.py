@@ -34,7 +34,7 @@ def trace(cli: Cli, id: str, width: int | None) -> None:
     if not found:
         raise Failure(cli.text("cli.no-message", id=id))
     lang = cli.lang
-    room = width or (shutil.get_terminal_size().columns if shutil.get_terminal_size().columns >= 60 else 120)
+    room = width or max(60, shutil.get_terminal_size((120, 24)).columns)
 
     def shown() -> str:
         parts = [text_of(number, steps, lang, room) for number, steps in found]

@@ -20,7 +20,7 @@ from ekiden.mail.envelope import Tls
 from ekiden.smtp.client_events import Exchange
 from ekiden.smtp.replies import Reply
 
-_IMPLICIT = (465, 1465)
+_SUBMISSIONS = 465  # RFC 8314 §3.3: TLS from the first byte
 _QUIET_BYTES = 1_000_000
 
 
@@ -43,14 +43,14 @@ def COMMAND(
 ) -> None:
     """Send one message by SMTP and print what the server said for each recipient."""
     config = cli.config() if server is None else None
-    endpoint = parse_endpoint_or_fail(cli, server) if server is not None else _door(cli, config, user)
+    endpoint, implicit = (_server(cli, server), False) if server is not None else _door(cli, config, user)
     letter = _letter(cli, sender, recipients, subject, body, file, config, by_stdin=password_stdin)
     password = ask_password(cli, from_stdin=password_stdin, twice=False) if user is not None else ""
     timeouts = config.timeouts.outbound if config is not None else OutboundTimeouts()
     route = Route(
         server=endpoint,
         hostname=config.hostname if config is not None else "localhost",
-        tls="implicit" if tls == "auto" and endpoint.port in _IMPLICIT else tls,
+        tls="implicit" if tls == "auto" and (implicit or endpoint.port == _SUBMISSIONS) else tls,
         verify=not insecure and not _is_loopback(endpoint),
         user=user,
         password=password,
@@ -74,7 +74,7 @@ def COMMAND(
         sys.exit(1)
 
 
-def parse_endpoint_or_fail(cli: Cli, server: str) -> Endpoint:
+def _server(cli: Cli, server: str) -> Endpoint:
     """host:port, or host with port 25."""
     try:
         return parse_endpoint(server, 25)
@@ -82,8 +82,8 @@ def parse_endpoint_or_fail(cli: Cli, server: str) -> Endpoint:
         raise Misuse(cli.text("config.wrong", expected=cli.text("config.expects-server"), found=repr(server))) from None
 
 
-def _door(cli: Cli, config: Config | None, user: str | None) -> Endpoint:
-    """A door of this very server: where people sign in, or where other servers come."""
+def _door(cli: Cli, config: Config | None, user: str | None) -> tuple[Endpoint, bool]:
+    """A door of this very server, where people sign in or where other servers come; True where it begins with TLS."""
     if config is None:
         raise Misuse(cli.text("cli.send-where"))
     doors = config.listeners
@@ -91,7 +91,7 @@ def _door(cli: Cli, config: Config | None, user: str | None) -> Endpoint:
     if not wanted:
         raise Misuse(cli.text("cli.send-where"))
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wanted[0].host, wanted[0].host)
-    return Endpoint(host, wanted[0].port)
+    return Endpoint(host, wanted[0].port), wanted is doors.submissions
 
 
 def _letter(
