@@ -122,3 +122,16 @@ def test_leases_of_a_former_life_and_finished_envelopes_are_cleared_away(tmp_pat
         assert queue.of_envelope(tx, EnvelopeId(1)) == []
 
     in_one(tmp_path, work)
+
+
+def test_one_next_hop_cannot_take_all_places(tmp_path: Path) -> None:
+    """Row OU-28."""
+
+    def work(tx: Tx) -> None:
+        for number in range(1, 8):
+            _put(tx, number, _recipient("x"))
+        _put(tx, 9, _recipient("z", "three.test"))
+        batches = queue.lease_due(tx, owner="me", now=NOW, until=LATER, count=4, per_hop=3)
+        assert sorted(batch.next_hop for batch in batches) == ["three.test", "two.test", "two.test", "two.test"]
+
+    in_one(tmp_path, work)

@@ -101,11 +101,13 @@ def enqueue(
     return DeliveryId(integer(row, 0))
 
 
-def lease_due(tx: Tx, *, owner: str, now: Millis, until: Millis, count: int, busy: Collection[str] = ()) -> list[Batch]:
-    """Take up to count batches that are due; none for the next hops in busy. The longest due come first."""
+def lease_due(
+    tx: Tx, *, owner: str, now: Millis, until: Millis, count: int, busy: Collection[str] = (), per_hop: int = 1000
+) -> list[Batch]:
+    """Take up to count batches that are due, at most per_hop for one next hop, none for those in busy. The longest due come first."""
     batches = []
     listed = msgspec.json.encode(sorted(busy)).decode()
-    for row in tx.all("due_batches", now=now, busy=listed, count=count):
+    for row in tx.all("due_batches", now=now, busy=listed, count=count, per_hop=per_hop):
         envelope_id, next_hop = EnvelopeId(integer(row, 0)), string(row, 1)
         taken = tx.all("lease", owner=owner, until=until, now=now, envelope=envelope_id, next_hop=next_hop)
         deliveries = tuple(_delivery(each) for each in taken)

@@ -14,11 +14,15 @@ INSERT INTO delivery (envelope_id, recipient, original, notify, next_hop, status
 VALUES (:envelope, :recipient, :original, :notify, :next_hop, :status, :now, 0, '', 0, :now, NULL, NULL, :reply) RETURNING id;
 
 -- name: due_batches
--- Envelopes and next hops that are due and that nobody works on, the longest due first.
-SELECT envelope_id, next_hop, MIN(due_at) FROM delivery
-WHERE status = 'due' AND due_at <= :now AND lease_until < :now
-  AND next_hop NOT IN (SELECT value FROM {EACH}(:busy))
-GROUP BY envelope_id, next_hop ORDER BY MIN(due_at) LIMIT :count;
+-- Envelopes and next hops that are due and that nobody works on, the longest due first, at most :per_hop for one next hop.
+SELECT envelope_id, next_hop, due FROM (
+  SELECT envelope_id, next_hop, MIN(due_at) AS due, ROW_NUMBER() OVER (PARTITION BY next_hop ORDER BY MIN(due_at)) AS place
+  FROM delivery
+  WHERE status = 'due' AND due_at <= :now AND lease_until < :now
+    AND next_hop NOT IN (SELECT value FROM {EACH}(:busy))
+  GROUP BY envelope_id, next_hop
+) AS found
+WHERE place <= :per_hop ORDER BY due LIMIT :count;
 
 -- name: lease
 -- Take all due copies of one envelope for one next hop.
