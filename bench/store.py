@@ -12,6 +12,7 @@ import os
 import resource
 import tempfile
 import time
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -77,7 +78,7 @@ async def _run(database: Database, boxes: list[MailboxId], tasks: int, seconds: 
             number += 1
             message, mailbox = _message(number), boxes[number % len(boxes)]
             began = time.perf_counter()
-            await database.write(lambda tx: _deposit(tx, mailbox, message))
+            await database.write(partial(_deposit, mailbox=mailbox, message=message))
             waits.append(time.perf_counter() - began)
 
     async with asyncio.TaskGroup() as group:
@@ -86,25 +87,24 @@ async def _run(database: Database, boxes: list[MailboxId], tasks: int, seconds: 
     return number, waits
 
 
-async def _main(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-        database = open_database(f"sqlite://{Path(folder).resolve() / 'ekiden.db'}")
-        try:
-            boxes = await database.write(lambda tx: _boxes(tx, options.mailboxes))
-            number = 0
-            for tasks in (int(each) for each in options.tasks.split(",")):
-                before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-                number, waits = await _run(database, boxes, tasks, options.seconds, number)
-                took, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_SELF)
-                cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-                waits.sort()
-                print(
-                    f"tasks={tasks:3d}: {len(waits) / took:8.0f} messages/s, {cpu / len(waits) * 1e6:6.1f} µs CPU a message,"
-                    f" wait p50 {waits[len(waits) // 2] * 1e3:.2f} ms, p99 {waits[len(waits) * 99 // 100] * 1e3:.2f} ms",
-                    flush=True,
-                )
-        finally:
-            database.close()
+async def _main(options: argparse.Namespace, url: str) -> None:
+    database = open_database(url)
+    try:
+        boxes = await database.write(lambda tx: _boxes(tx, options.mailboxes))
+        number = 0
+        for tasks in (int(each) for each in options.tasks.split(",")):
+            before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+            number, waits = await _run(database, boxes, tasks, options.seconds, number)
+            took, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_SELF)
+            cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+            waits.sort()
+            print(
+                f"tasks={tasks:3d}: {len(waits) / took:8.0f} messages/s, {cpu / len(waits) * 1e6:6.1f} µs CPU a message,"
+                f" wait p50 {waits[len(waits) // 2] * 1e3:.2f} ms, p99 {waits[len(waits) * 99 // 100] * 1e3:.2f} ms",
+                flush=True,
+            )
+    finally:
+        database.close()
 
 
 if __name__ == "__main__":
@@ -113,4 +113,6 @@ if __name__ == "__main__":
     parser.add_argument("--tasks", default="1,20,100")
     parser.add_argument("--mailboxes", type=int, default=20)
     parser.add_argument("--dir", default=".", help="where the store is made; its disk is what is measured")
-    asyncio.run(_main(parser.parse_args()))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=chosen.dir) as made:
+        asyncio.run(_main(chosen, f"sqlite://{Path(made).resolve() / 'ekiden.db'}"))

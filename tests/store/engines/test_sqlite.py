@@ -1,0 +1,316 @@
+"""What SQLite promises us, and what happens when it breaks the promise."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+import pytest
+from tests.store.disks import FaultyDisk
+
+from ekiden.base.errors import StoreError
+from ekiden.store.columns import string
+from ekiden.store.database import Conflict, Database, Options, Tx, open_database
+
+T = TypeVar("T")
+
+
+def run(folder: Path, work: Callable[[Database], Awaitable[T]], options: Options | None = None) -> T:
+    async def main() -> T:
+        database = open_database(f"sqlite://{folder / 'ekiden.db'}", options)
+        try:
+            return await work(database)
+        finally:
+            database.close()
+
+    return asyncio.run(main())
+
+
+def put(tx: Tx, name: str) -> str:
+    tx.run("keyword_insert", mailbox=1, key=name, name=name)
+    return name
+
+
+def names(tx: Tx) -> list[str]:
+    return [string(row, 0) for row in tx.all("keywords_of", mailbox=1)]
+
+
+async def put_all(database: Database, *wanted: str) -> list[str | BaseException]:
+    return await asyncio.gather(*(database.write(lambda tx, name=name: put(tx, name)) for name in wanted), return_exceptions=True)  # type: ignore[misc]  # binds name
+
+
+class Once(Exception):
+    """Raised by a function of a test."""
+
+
+def test_what_was_written_is_read_and_is_there_after_reopening(tmp_path: Path) -> None:
+    async def work(database: Database) -> list[str]:
+        assert await database.write(lambda tx: put(tx, "a")) == "a"
+        return await database.read(names)
+
+    assert run(tmp_path, work) == ["a"]
+    assert run(tmp_path, lambda database: database.read(names)) == ["a"]
+
+
+def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    async def modes(database: Database) -> set[int]:
+        await database.write(lambda tx: put(tx, "a"))
+        return {file.stat().st_mode & 0o777 for file in (tmp_path / "new").iterdir()}
+
+    assert run(tmp_path / "new", modes) == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_waiting_functions_share_a_commit(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+
+    async def work(database: Database) -> int:
+        before = disk.syncs
+        await put_all(database, *(f"k{number:03d}" for number in range(200)))
+        assert len(await database.read(names)) == 200
+        return disk.syncs - before
+
+    assert run(tmp_path, work, Options(vfs=disk.name)) < 20
+
+
+def test_a_function_that_raises_undoes_only_itself(tmp_path: Path) -> None:
+    def fail(tx: Tx) -> None:
+        put(tx, "never")
+        raise Once
+
+    async def work(database: Database) -> list[str]:
+        outcomes = await asyncio.gather(
+            database.write(lambda tx: put(tx, "a")),
+            database.write(fail),
+            database.write(lambda tx: put(tx, "b")),
+            database.write(fail),
+            database.write(lambda tx: put(tx, "c")),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [str, Once, str, Once, str]
+        with pytest.raises(Once):
+            await database.write(fail)
+        return await database.read(names)
+
+    assert run(tmp_path, work) == ["a", "b", "c"]
+
+
+def test_a_unique_row_that_is_there_is_a_conflict_of_its_writer_alone(tmp_path: Path) -> None:
+    def make(tx: Tx) -> None:
+        tx.run("mailbox_insert", account=1, key="x", name="x", special_use=None, uid_validity=1)
+
+    async def work(database: Database) -> list[type]:
+        outcomes = await asyncio.gather(*(database.write(make) for _ in range(3)), return_exceptions=True)
+        await database.write(lambda tx: put(tx, "a"))
+        return [type(outcome) for outcome in outcomes]
+
+    assert run(tmp_path, work) == [type(None), Conflict, Conflict]
+
+
+@pytest.mark.parametrize("error", [apsw.FullError, apsw.NoMemError])
+def test_a_full_disk_fails_the_whole_batch_and_nothing_of_it_is_kept(tmp_path: Path, error: type[Exception]) -> None:
+    disk = FaultyDisk()
+
+    def full(operation: str, file: str) -> None:
+        if operation == "write" and file.endswith("-wal"):
+            raise error("no space left")
+
+    async def work(database: Database) -> None:
+        await database.write(lambda tx: put(tx, "before"))
+        disk.fail = full
+        outcomes = await put_all(database, *(f"k{number}" for number in range(20)))
+        assert [type(outcome) for outcome in outcomes] == [StoreError] * 20
+        assert len({id(outcome) for outcome in outcomes}) == 20
+        assert await database.read(names) == ["before"]
+        disk.fail = lambda operation, file: None
+        await put_all(database, "after")
+        assert await database.read(names) == ["after", "before"]
+
+    run(tmp_path, work, Options(vfs=disk.name))
+    assert run(tmp_path, lambda database: database.read(names)) == ["after", "before"]
+
+
+def test_a_failed_fsync_stops_the_store_for_good(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    fatal: list[BaseException] = []
+    tries: list[str] = []
+
+    def broken(operation: str, file: str) -> None:
+        if operation == "sync" and file.endswith("-wal"):
+            tries.append(file)
+            raise apsw.IOError("fsync failed")
+
+    async def work(database: Database) -> None:
+        await database.write(lambda tx: put(tx, "before"))
+        disk.fail = broken
+        for _ in range(2):
+            outcomes = await put_all(database, "x", "y")
+            assert [type(outcome) for outcome in outcomes] == [StoreError] * 2
+        assert await database.read(names) == ["before"]
+
+    run(tmp_path, work, Options(vfs=disk.name, on_fatal=fatal.append))
+    assert len(fatal) == 1
+    assert len(tries) == 1  # never tried again on the same descriptor (reliability.md C4)
+
+
+def test_functions_that_ride_along_are_done_with_the_next_batch_or_at_the_end(tmp_path: Path) -> None:
+    async def work(database: Database) -> None:
+        database.later(lambda tx: put(tx, "rider"))
+        assert await database.read(names) == []
+        await database.write(lambda tx: put(tx, "a"))
+        assert await database.read(names) == ["a", "rider"]
+        database.later(lambda tx: put(tx, "last"))
+
+    run(tmp_path, work)
+    assert run(tmp_path, lambda database: database.read(names)) == ["a", "last", "rider"]
+
+
+def test_a_rider_that_raises_hurts_nobody(tmp_path: Path) -> None:
+    def fail(tx: Tx) -> None:
+        raise Once
+
+    async def work(database: Database) -> list[str]:
+        database.later(fail)
+        await database.write(lambda tx: put(tx, "a"))
+        return await database.read(names)
+
+    assert run(tmp_path, work) == ["a"]
+
+
+def test_two_processes_take_turns(tmp_path: Path) -> None:
+    async def work(database: Database) -> list[str]:
+        other = open_database(f"sqlite://{tmp_path / 'ekiden.db'}")
+        try:
+            await asyncio.gather(
+                *(put_all(database, f"a{number:02d}") for number in range(50)),
+                *(put_all(other, f"b{number:02d}") for number in range(50)),
+            )
+            assert await other.read(names) == await database.read(names)
+        finally:
+            other.close()
+        return await database.read(names)
+
+    assert len(run(tmp_path, work)) == 100
+
+
+def test_a_foreign_program_that_holds_the_database_means_later(tmp_path: Path) -> None:
+    async def work(database: Database) -> None:
+        foreign = apsw.Connection(str(tmp_path / "ekiden.db"))
+        foreign.execute("BEGIN IMMEDIATE")
+        outcomes = await put_all(database, "a", "b")
+        assert [type(outcome) for outcome in outcomes] == [StoreError] * 2
+        foreign.execute("ROLLBACK")
+        foreign.close()
+        assert await put_all(database, "a") == ["a"]
+
+    run(tmp_path, work, Options(busy_ms=50))
+
+
+def test_a_read_sees_one_moment(tmp_path: Path) -> None:
+    looked, written = threading.Event(), threading.Event()
+
+    def twice(tx: Tx) -> tuple[list[str], list[str]]:
+        first = names(tx)
+        looked.set()
+        if not written.wait(20):
+            raise Once
+        return first, names(tx)
+
+    async def work(database: Database) -> tuple[list[str], list[str]]:
+        reading = asyncio.create_task(database.read(twice))
+        await asyncio.to_thread(looked.wait, 20)
+        await database.write(lambda tx: put(tx, "a"))
+        written.set()
+        return await reading
+
+    assert run(tmp_path, work) == ([], [])
+
+
+def test_readers_cannot_write(tmp_path: Path) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises(StoreError):
+            await database.read(lambda tx: put(tx, "a"))
+        assert await database.read(names) == []
+
+    run(tmp_path, work)
+
+
+def test_work_of_a_caller_who_has_gone_is_not_begun(tmp_path: Path) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        begun.set()
+        released.wait(20)
+
+    async def work(database: Database) -> list[str]:
+        first = asyncio.create_task(database.write(slow))
+        await asyncio.to_thread(begun.wait, 20)
+        second = asyncio.create_task(database.write(lambda tx: put(tx, "never")))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        released.set()
+        await first
+        await database.write(lambda tx: put(tx, "a"))
+        return await database.read(names)
+
+    assert run(tmp_path, work) == ["a"]
+
+
+def test_the_log_is_moved_into_the_database_from_time_to_time(tmp_path: Path) -> None:
+    def fill(tx: Tx) -> None:
+        for number in range(200):
+            tx.run("keyword_insert", mailbox=2, key=f"{number}-{id(tx)}-{tx.run('counters_forget', now=0)}", name="x" * 3000)
+        tx.run("keywords_delete", mailbox=2)
+
+    async def work(database: Database) -> int:
+        for _ in range(60):
+            await database.write(fill)
+        return (tmp_path / "ekiden.db-wal").stat().st_size
+
+    assert run(tmp_path, work) < 40_000_000
+
+
+def test_after_close_everything_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = open_database(f"sqlite://{tmp_path / 'ekiden.db'}")
+        database.close()
+        database.close()
+        for call in (database.read, database.write):
+            with pytest.raises(StoreError):
+                await call(names)
+
+    asyncio.run(main())
+
+
+def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ekiden.db"
+    file.write_bytes(b"this is not a database, but somebody may need it\n" * 100)
+    before = file.read_bytes()
+    with pytest.raises(StoreError):
+        open_database(f"sqlite://{file}")
+    assert file.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, lambda database: database.read(names))
+    connection = apsw.Connection(str(tmp_path / "ekiden.db"))
+    connection.execute("INSERT INTO migration VALUES (9999, 'from_the_future', 0)")
+    connection.close()
+    with pytest.raises(StoreError, match="newer version"):
+        open_database(f"sqlite://{tmp_path / 'ekiden.db'}")
+
+
+def test_a_relative_path_is_refused() -> None:
+    with pytest.raises(StoreError, match="absolute"):
+        open_database("sqlite://ekiden.db")
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError):
+        open_database(f"sqlite://{tmp_path / 'file' / 'ekiden.db'}")
