@@ -50,6 +50,18 @@ async def _arrive(running: Running, *verdicts: Verdict) -> tuple[Reply, Envelope
     return await house.arrivals.arrive(incoming, intake, chain), envelope
 
 
+async def arrive_outside(running: Running) -> None:
+    """One message of alice's to another server."""
+    house = running.house
+    path = MailPath("x", Domain("out.test"))
+    envelope = Envelope(
+        house.ids.envelope_id(), ALICE, (Recipient(path),), Peer(IPv4Address("192.0.2.1"), 5, "submission"), house.clock.now()
+    )
+    intake = house.intakes.begin()
+    await intake.add(RAW)
+    await house.arrivals.arrive(Incoming(envelope, ((Remote(path, "out.test"),),), []), intake, None)
+
+
 def test_the_same_recipient_twice_is_one_copy(tmp_path: Path) -> None:
     """Row SS-26."""
 

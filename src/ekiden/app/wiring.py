@@ -84,15 +84,15 @@ class House:
             log("store-fatal", level="error", error=error)
             loop.call_soon_threadsafe(on_fatal)
 
+        judges = load_policies(config.policies, _import_file)  # what the configuration may have wrong, before anything is opened
+        self.certificate = _certificate(config)
         self.ids = IdMaker(self.clock, node)
         self.database = open_database(config.store_url, Options(on_fatal=fatal))
         self.blobs = FileBlobs(Path(config.data_dir) / "blobs")
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
         self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
-        self.certificate = _certificate(config)
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
-        judges = load_policies(config.policies, _import_file)
         self.policies = Chain(judges, asyncio.timeout)
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
             judges = [*load_policies(["builtin:sender"], _import_file), *judges]
