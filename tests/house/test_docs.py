@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
-from tests.house.source import PACKAGE, PROJECT
+from tests.house.source import PROJECT, modules, tree
 
 from ekiden.app.settings_page import page
 from ekiden.services.explain import explain
@@ -82,8 +83,7 @@ def test_every_reply_that_we_send_can_be_explained(reply: Reply) -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [str(file.relative_to(PROJECT)) for file in PACKAGE.rglob("*.py")
-              if file.name != "__init__.py" and not file.read_text("utf-8").startswith('"""')]
+    silent = [name for name, file in modules().items() if file.name != "__init__.py" and not ast.get_docstring(tree(file))]
     assert silent == []
 
 

@@ -6,7 +6,6 @@ error; the exit status is 1 for what failed and 2 for what was asked wrongly.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import os
@@ -64,12 +63,7 @@ class Cli:
     def lang(self) -> str:
         """--lang, or EKIDEN_LANGUAGE, or the configuration's language if there is one, or English."""
         named = self.chosen_language or os.environ.get("EKIDEN_LANGUAGE")
-        if named in languages():
-            return str(named)
-        try:
-            return configuration.load(self.config_path(), os.environ).language
-        except ConfigError:
-            return languages()[0]
+        return str(named) if named in languages() else _language_of(self.config_path())
 
     def config_path(self) -> Path | None:
         """The file that is meant; None where there is none, so that only the environment speaks."""
@@ -161,6 +155,14 @@ def common(command: Callable[Concatenate[Cli, P], R]) -> Callable[P, R]:
     return wrapped
 
 
+@functools.cache
+def _language_of(file: Path | None) -> str:
+    try:
+        return configuration.load(file, os.environ).language
+    except ConfigError:
+        return languages()[0]
+
+
 def _note(context: click.Context, option: click.Parameter, value: object) -> None:
     """Keep what a command's own --config, --lang or --json says; it wins over the same option before the command's name."""
     field = {"config": "file", "lang": "chosen_language", "json": "as_json"}[str(option.name)]
@@ -170,6 +172,8 @@ def _note(context: click.Context, option: click.Parameter, value: object) -> Non
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Wait for a coroutine, in an event loop of its own."""
+    import asyncio  # many commands do without
+
     return asyncio.run(work)
 
 
