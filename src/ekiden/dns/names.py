@@ -19,6 +19,7 @@ NAME_MAX = 253
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMBER = re.compile(r"[0-9]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _RAW_MAX = 255
 _LABEL_RAW_MAX = 63
 
@@ -71,7 +72,7 @@ def _check_a_labels(name: str) -> None:
             again = decoded.encode("punycode").decode("ascii")
         except UnicodeError as error:
             raise BadValue("domain", name, "A-label") from error
-        if decoded.isascii() or again != label[4:]:
+        if decoded.isascii() or _CONTROL.search(decoded) or again != label[4:]:
             raise BadValue("domain", name, "A-label")
 
 

@@ -106,8 +106,9 @@ def _mailbox(shown: str, path: Path) -> bytes:
 
 def _phrase(shown: str) -> bytes:
     """A display name: atoms, a quoted string or encoded words (RFC 5322 §3.2.5, RFC 2047 §5 (3))."""
-    if shown.isascii() and shown.isprintable() and "=?" not in shown and len(shown) <= 200:
-        if _ATOMS.fullmatch(shown):
-            return shown.encode("ascii")
-        return b'"' + _TO_QUOTE.sub(r"\\\1", shown).encode("ascii") + b'"'
-    return encode_words(shown if not shown.isascii() else shown[:200])
+    clean = _ADDRESS_CONTROL.sub(" ", shown)[:200]
+    if not clean.isascii() or "=?" in clean:
+        return encode_words(clean)
+    if _ATOMS.fullmatch(clean):
+        return clean.encode("ascii")
+    return b'"' + _TO_QUOTE.sub(r"\\\1", clean).encode("ascii") + b'"'
