@@ -8,10 +8,7 @@ Source: RFC 9051 §6.3, §6.4, RFC 3501 §2.3, RFC 1939 §3.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterable
-from typing import cast
 
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import AccountId, IdMaker, MailboxId, ModSeq, Uid
@@ -19,13 +16,10 @@ from ekiden.mail import journey
 from ekiden.mail.address import Path, parse_mailbox
 from ekiden.services.append import Appending
 from ekiden.services.content import Content, Details, Entry, content_of, details_of, entry_of
-from ekiden.services.copies import change_flags, existing, quota_of, room_in_quota, take_out, transfer
 from ekiden.services.intake import Intakes
 from ekiden.services.mailbox_values import (
-    LAST_UID,
     Appended,
     Copied,
-    FlagMode,
     Folder,
     MailboxLimits,
     MailboxRefused,
@@ -34,17 +28,16 @@ from ekiden.services.mailbox_values import (
     Snapshot,
     Status,
     Stored,
-    UidRanges,
     Why,
-    merged,
-    ranges_of,
 )
-from ekiden.store import accounts, counters, journeys, mailboxes
+from ekiden.services.quota import quota_of, room_in_quota
+from ekiden.store import accounts, counters, entries, journeys, mailboxes
 from ekiden.store import flags as flag_columns
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import Changes
 from ekiden.store.columns import integer
 from ekiden.store.database import Conflict, Database, Tx
+from ekiden.store.entries import LAST_UID, FlagMode, UidRanges, merged, ranges_of
 
 __all__ = [
     "Appended", "Appending", "Content", "Copied", "Details", "Entry", "FlagMode", "Folder", "MailboxLimits", "MailboxRefused",
@@ -120,7 +113,7 @@ class Mailboxes:
             raise MailboxRefused(Why.CANNOT, "INBOX cannot be deleted")
 
         def work(tx: Tx) -> None:
-            mailboxes.remove(tx, existing(tx, account, name).id)
+            mailboxes.remove(tx, _existing(tx, account, name).id)
 
         await self._database.write(work)
         self._changes.poke(account)
@@ -143,7 +136,7 @@ class Mailboxes:
 
         def work(tx: Tx) -> None:
             if wanted:
-                mailboxes.subscribe(tx, account, existing(tx, account, name).name)
+                mailboxes.subscribe(tx, account, _existing(tx, account, name).name)
             else:
                 mailboxes.unsubscribe(tx, account, name)
 
@@ -153,9 +146,9 @@ class Mailboxes:
         """The numbers of one folder. Raises MailboxRefused(NONEXISTENT)."""
 
         def work(tx: Tx) -> Status:
-            m = existing(tx, account, name)
+            m = _existing(tx, account, name)
             recent = tx.one("entry_count_between", mailbox=m.id, first=m.recent_from, last=LAST_UID)
-            deleted = len(tx.all("entries_deleted", mailbox=m.id))
+            deleted = entries.count_deleted(tx, m.id)
             return Status(m.id, m.messages, m.unseen, integer(recent, 0), deleted, m.bytes, m.uid_validity, m.uid_next, m.modseq)
 
         return await self._database.read(work)
@@ -170,15 +163,14 @@ class Mailboxes:
         """Select a folder; unless read_only, what is recent becomes this session's own. Raises MailboxRefused(NONEXISTENT)."""
 
         def work(tx: Tx) -> Snapshot:
-            m = existing(tx, account, name)
-            uids = array("I", (cast("int", row[0]) for row in tx.all("entry_uids", mailbox=m.id)))  # INTEGER; may be a million
+            m = _existing(tx, account, name)
             first = tx.one("entry_first_unseen", mailbox=m.id, first=m.unseen_from) if m.unseen else None
             return Snapshot(
                 id=m.id,
                 account=account,
                 name=m.name,
                 read_only=read_only,
-                uids=uids,
+                uids=entries.all_uids(tx, m.id),
                 uid_validity=m.uid_validity,
                 uid_next=m.uid_next,
                 modseq=m.modseq,
@@ -190,8 +182,12 @@ class Mailboxes:
 
         snapshot = await self._database.read(work)
         if not read_only and snapshot.recent_from < snapshot.uid_next:
-            await self._database.write(lambda tx: tx.run("mailbox_recent", id=snapshot.id))
+            await self.recent_shown(snapshot.id)
         return snapshot
+
+    async def recent_shown(self, mailbox: MailboxId) -> None:
+        """All that is recent now has been told to a session that selected the mailbox for writing (RFC 3501 §2.3.2)."""
+        await self._database.write(lambda tx: tx.run("mailbox_recent", id=mailbox))
 
     async def news(self, mailbox: MailboxId, since: ModSeq, uid_next: Uid) -> News:
         """What changed after since; uid_next: the lowest UID that the caller does not know yet."""
@@ -213,10 +209,7 @@ class Mailboxes:
         """The entries that exist in these ranges, ascending by UID."""
 
         def work(tx: Tx) -> list[Entry]:
-            found = [
-                entry_of(row) for first, last in merged(uids) for row in tx.all("entries_between", mailbox=mailbox, first=first, last=last)
-            ]
-            return [each for each in found if each.modseq > changed_since]
+            return [each for each in _entries(tx, mailbox, uids) if each.modseq > changed_since]
 
         return await self._database.read(work)
 
@@ -258,7 +251,8 @@ class Mailboxes:
             name = ""
             for uid, message in noted:
                 if tx.run("entry_fetched", mailbox=mailbox, uid=uid):
-                    name = name or next((each.name for each in accounts.list_accounts(tx) if each.id == account), "")
+                    owner = accounts.account_by_id(tx, account) if not name else None
+                    name = owner.name if owner is not None else name
                     journeys.add_steps(tx, message, [journey.Fetched(now, name, protocol, client)])
 
         if noted:
@@ -283,7 +277,12 @@ class Mailboxes:
             known = {name.lower(): name for name in mailboxes.keywords(tx, mailbox)}
             if mode is not FlagMode.REMOVE:
                 self._new_keywords(tx, mailbox, known, keywords)
-            return change_flags(tx, m, uids, mode, bits, frozenset(known.get(k.lower(), k) for k in keywords), unchanged_since), m.account
+            refused = [] if unchanged_since is None else _changed_since(tx, mailbox, uids, unchanged_since)
+            spelled = frozenset(known.get(keyword.lower(), keyword) for keyword in keywords)
+            modseq = entries.store_flags(tx, m, uids, mode, bits, spelled, unchanged_since)
+            left = frozenset(refused)
+            now = [entry for entry in _entries(tx, mailbox, uids) if entry.uid not in left]
+            return Stored(tuple(now), tuple(refused), modseq), m.account
 
         stored, account = await self._database.write(work)
         if account is not None and stored.entries:
@@ -308,10 +307,8 @@ class Mailboxes:
             m = mailboxes.by_id(tx, mailbox)
             if m is None:
                 return [], ModSeq(0), None
-            gone = [Uid(integer(row, 0)) for row in tx.all("entries_deleted", mailbox=mailbox)]
-            if uids is not None:
-                gone = _within(gone, merged(uids))
-            return gone, take_out(tx, m, gone), m.account
+            gone = entries.deleted_in(tx, mailbox, uids)
+            return gone, entries.remove(tx, m, gone), m.account
 
         gone, modseq, account = await self._database.write(work)
         if account is not None and gone:
@@ -360,12 +357,8 @@ class Mailboxes:
             m = mailboxes.by_id(tx, mailbox)
             if m is None:
                 return [], None
-            gone = [
-                Uid(integer(row, 0))
-                for first, last in merged(uids)
-                for row in tx.all("entries_between", mailbox=mailbox, first=first, last=last)
-            ]
-            take_out(tx, m, gone)
+            gone = entries.uids_in(tx, mailbox, uids)
+            entries.remove(tx, m, gone)
             return gone, m.account
 
         gone, account = await self._database.write(work)
@@ -399,7 +392,7 @@ class Mailboxes:
         return mailboxes.create(tx, account, name, now=self._clock.now(), special_use=special_use)
 
     def _rename(self, tx: Tx, account: AccountId, old: str, new: str) -> None:
-        found = existing(tx, account, old)
+        found = _existing(tx, account, old)
         key, wanted = mailboxes.name_key(old), mailboxes.name_key(new)
         if wanted == key or wanted.startswith(key + "/") or wanted == "INBOX":
             raise MailboxRefused(Why.CANNOT if wanted != key else Why.ALREADY_EXISTS, "a folder cannot be moved there")
@@ -407,7 +400,8 @@ class Mailboxes:
             raise MailboxRefused(Why.ALREADY_EXISTS, f"{new} exists")
         if key == "INBOX":
             target = self._make(tx, account, new)
-            transfer(tx, found, target, [(1, LAST_UID)], move=True)
+            pairs = entries.copy(tx, found.id, [(1, LAST_UID)], target)
+            entries.remove(tx, found, [uid for uid, _ in pairs])
             return
         for at in _slashes(new):
             if mailboxes.named(tx, account, new[:at]) is None:
@@ -440,9 +434,12 @@ class Mailboxes:
             if there is None:
                 raise MailboxRefused(Why.TRY_CREATE, f"{target} does not exist")
             if not move:
-                sizes = [integer(tx.one("entry_count_between", mailbox=mailbox, first=a, last=b), 1) for a, b in merged(uids)]
-                room_in_quota(tx, m.account, sum(sizes))
-            return Copied(there.uid_validity, transfer(tx, m, there.id, uids, move=move)), m.account
+                room_in_quota(tx, m.account, entries.size_of(tx, mailbox, uids))
+            pairs = entries.copy(tx, mailbox, uids, there.id)
+            if move and pairs:
+                # read again: a move within one folder has given it new numbers
+                entries.remove(tx, mailboxes.by_id(tx, mailbox) or m, [uid for uid, _ in pairs])
+            return Copied(there.uid_validity, tuple(pairs)), m.account
 
         copied, account = await self._database.write(work)
         if copied.pairs:
@@ -455,9 +452,17 @@ def _slashes(name: str) -> list[int]:
     return [at for at, character in enumerate(name) if character == "/"]
 
 
-def _within(uids: list[Uid], ranges: list[tuple[int, int]]) -> list[Uid]:
-    """Those of ascending UIDs that lie in ascending ranges."""
-    found: list[Uid] = []
-    for first, last in ranges:
-        found.extend(uids[bisect_left(uids, first) : bisect_right(uids, last)])
+def _existing(tx: Tx, account: AccountId, name: str) -> mailboxes.Mailbox:
+    found = mailboxes.named(tx, account, name)
+    if found is None:
+        raise MailboxRefused(Why.NONEXISTENT, f"{name} does not exist")
     return found
+
+
+def _entries(tx: Tx, mailbox: MailboxId, uids: UidRanges) -> list[Entry]:
+    found = [tx.all("entries_between", mailbox=mailbox, first=first, last=last) for first, last in merged(uids)]
+    return [entry_of(row) for rows in found for row in rows]
+
+
+def _changed_since(tx: Tx, mailbox: MailboxId, uids: UidRanges, modseq: ModSeq) -> list[Uid]:
+    return [entry.uid for entry in _entries(tx, mailbox, uids) if entry.modseq > modseq]
