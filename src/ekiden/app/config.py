@@ -126,6 +126,9 @@ class Outbound:
         tuple[str, ...],
         Setting("Local addresses to send from: the first of each family is used. Empty: the system chooses.", parse=parse_ip, expects="ip"),
     ] = ()
+    private_addresses: Annotated[
+        bool, Setting("Also call servers whose address is private or of this machine. Never one of our own listeners.")
+    ] = True
     hold: Annotated[bool, Setting("Keep all outgoing mail in the queue as held until somebody releases it.")] = False
     smarthost: Smarthost = field(default_factory=Smarthost)
 

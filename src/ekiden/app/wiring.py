@@ -12,7 +12,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,26 +23,36 @@ from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError
 from ekiden.base.ids import IdMaker
 from ekiden.base.machine import Machine
+from ekiden.dns.mx import is_public
 from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip
+from ekiden.net.dial import OwnListeners, Sources
 from ekiden.net.listener import Crowd, Door
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
-from ekiden.net.tls import Certificate
+from ekiden.net.tls import Certificate, client_context
 from ekiden.policy.chain import Chain
 from ekiden.policy.loader import load as load_policies
 from ekiden.policy.stage import Log, World
+from ekiden.pop3.machine import Pop3Settings
 from ekiden.sasl import offers
 from ekiden.sasl.passwords import Passwords
 from ekiden.servers.imap import session as imap
 from ekiden.servers.imap.session import ImapServices, Seats
 from ekiden.servers.imap.table import command_table
+from ekiden.servers.pop3 import session as pop3
+from ekiden.servers.pop3.session import Pop3Services
 from ekiden.servers.smtp import mx, submission
 from ekiden.servers.smtp.session import Rules, SmtpServices, session_of
 from ekiden.services.arrive import Arrivals, Outside
+from ekiden.services.attempt import Attempts, AttemptSettings
+from ekiden.services.bounce import Reports
+from ekiden.services.conversation import DEADLINES, Manner
+from ekiden.services.courier import Courier, CourierSettings
 from ekiden.services.intake import Intakes
 from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.routing import Router
+from ekiden.services.schedule import Schedule
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store.blobs.files import FileBlobs
@@ -87,6 +97,8 @@ class House:
         judges = load_policies(config.policies, _import_file)  # what the configuration may have wrong, before anything is opened
         self.certificate = _certificate(config)
         self.ids = IdMaker(self.clock, node)
+        self._node = node
+        self.courier: Courier | None = None
         self.database = open_database(config.store_url, Options(on_fatal=fatal))
         self.blobs = FileBlobs(Path(config.data_dir) / "blobs")
         self.changes = Changes(Path(config.data_dir) / "run", node)
@@ -136,11 +148,48 @@ class House:
         self._own = [(ip_address(endpoint.host), endpoint.port) for endpoint in endpoints]
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
-        """Work that runs beside the doors as long as the process lives."""
-        return []
+        """Work that runs beside the doors as long as the process lives; own_listeners() must have been called."""
+        self.courier = self._make_courier()
+        self.on_queue(self.courier.wake)
+        return [self.courier.run()]
 
     async def stop(self) -> None:
         """End the background work in good order."""
+        if self.courier is not None:
+            await self.courier.stop()
+        await self.resolver.close()
+
+    def _make_courier(self) -> Courier:
+        config, outbound, wanted = self.config, self.config.outbound, self.config.queue
+        own = OwnListeners(self._own)
+        manner = Manner(
+            config.hostname,
+            tls=outbound.smarthost.tls if outbound.smarthost.server is not None else "opportunistic",
+            login=_smarthost_login(config),
+            own_names=() if self.mode.may_dial else (config.hostname,),
+            deadlines=_outbound_deadlines(config),
+        )
+        settings = AttemptSettings(
+            manner,
+            port=outbound.port,
+            smarthost=outbound.smarthost.server,
+            sources=_sources(config),
+            connect_s=float(config.timeouts.outbound.connect),
+            attempt_s=float(wanted.attempt_time),
+            may_dial=(lambda ip: True) if outbound.private_addresses else is_public,
+            is_ours=lambda ip, port: own(ip, port) and (ip, port) not in self.mode.may_dial,
+            own_names=() if self.mode.may_dial else (config.hostname,),
+        )
+        contexts = {verify: client_context(verify=verify) for verify in (False, True)}
+        attempts = Attempts(settings, self.resolver, self.clock, self.blobs, contexts.__getitem__)
+        reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, self.log)
+        schedule = Schedule(
+            tuple(wanted.retry), wanted.jitter_percent / 100, wanted.lifetime, wanted.report_lifetime, wanted.delay_notice
+        )
+        courier = CourierSettings(
+            f"courier-{self._node}", schedule, wanted.lease, wanted.attempt_time, wanted.concurrency, wanted.concurrency_per_hop
+        )
+        return Courier(courier, self.database, self.blobs, attempts, reports, self.clock, self.changes, self.log)
 
     # ---- doors -----------------------------------------------------------------------------------
 
@@ -153,6 +202,8 @@ class House:
             return self._smtp_door(rules, secure=name in _SECURE)
         if name in ("imap", "imaps"):
             return self._imap_door(name, secure=name in _SECURE)
+        if name in ("pop3", "pop3s"):
+            return self._pop3_door(name, secure=name in _SECURE)
         raise ConfigError([f"listeners.{name}: there is no such door"])
 
     def context(self, service: str) -> ssl.SSLContext | None:
@@ -200,8 +251,22 @@ class House:
             "message": float(timeouts.message),
             "handshake": float(timeouts.handshake),
         }
-        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode())
+        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode(), secure)
 
+
+    def _pop3_door(self, name: str, *, secure: bool) -> Door:
+        timeouts = self.config.timeouts.pop3
+        services = Pop3Services(
+            name, self.mailboxes, self.logins, self.log, lambda: self.context(name), offers.begin, implicit_tls=secure
+        )
+        deadlines = {
+            "login": float(timeouts.login),
+            "idle": float(timeouts.idle),
+            "write": float(timeouts.write),
+            "handshake": float(timeouts.handshake),
+        }
+        settings = Pop3Settings(self.config.hostname, self.config.limits.pop3_line)
+        return pop3.door_of(services, settings, offers.names(tls=True), deadlines)
 
     def _imap_door(self, name: str, *, secure: bool) -> Door:
         limits, timeouts = self.config.limits, self.config.timeouts.imap
@@ -236,7 +301,7 @@ class House:
             "write": float(timeouts.write),
             "handshake": float(timeouts.handshake),
         }
-        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n")
+        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n", secure)
 
 
 class _Counts:
@@ -279,6 +344,47 @@ def _import_file(path: str) -> ModuleType:
     except Exception as error:  # whatever an operator's file does when it is imported, the answer names the file
         raise ConfigError([f"policies: {path}: {type(error).__name__}: {error}"]) from error
     return module
+
+
+def _smarthost_login(config: Config) -> tuple[str, str] | None:
+    smarthost = config.outbound.smarthost
+    if smarthost.user is None or smarthost.password_file is None:
+        return None
+    try:
+        password = Path(smarthost.password_file).read_text("utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"outbound.smarthost.password_file: {error}"]) from error
+    return smarthost.user, password
+
+
+def _sources(config: Config) -> Sources:
+    four = six = None
+    for text in reversed(config.outbound.source_addresses):
+        ip = ip_address(text)
+        if isinstance(ip, IPv4Address):
+            four = ip
+        else:
+            six = ip
+    return Sources(four, six)
+
+
+def _outbound_deadlines(config: Config) -> dict[str, float]:
+    """Our settings under the names that the client machine gives to its waits."""
+    t = config.timeouts.outbound
+    return {
+        **DEADLINES,
+        "banner": float(t.banner),
+        "hello": float(t.hello),
+        "starttls": float(t.handshake),
+        "handshake": float(t.handshake),
+        "mail": float(t.mail),
+        "rcpt": float(t.rcpt),
+        "data-start": float(t.data_start),
+        "write": float(t.data_block),
+        "final": float(t.data_end),
+        "reset": float(t.quit),
+        "quit": float(t.quit),
+    }
 
 
 def drop_privileges(user: str) -> None:

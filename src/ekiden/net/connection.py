@@ -45,10 +45,13 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
     """Carries one machine. Every method must be called in the loop's thread; next_event by one task only.
 
     deadlines: seconds for each name that machine.waiting_for may give; "write", "handshake" and "message" are the pump's own.
+    secure_first: what comes before start_tls() is for TLS and not for the machine.
     While the machine waits for "data" the deadline is a rate: at least 500 bytes a second over 60 s, and "message" for the whole.
     """
 
-    def __init__(self, machine: Machine[E], deadlines: Mapping[str, float], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, machine: Machine[E], deadlines: Mapping[str, float], loop: asyncio.AbstractEventLoop, *, secure_first: bool = False
+    ) -> None:
         self.machine = machine
         self.tls: Tls | None = None
         self.peer_ip: Ip = IPv4Address(0)
@@ -60,6 +63,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._layer: TlsLayer | None = None
+        self._early: bytes | None = b"" if secure_first else None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._unread = 0
@@ -92,7 +96,9 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received_bytes += nbytes
-        if self._layer is None:
+        if self._early is not None:
+            self._early += bytes(_shared_view[:nbytes])  # one ClientHello at most: more would need an answer first
+        elif self._layer is None:
             self._take(bytes(_shared_view[:nbytes]))
         else:
             self._take_ciphertext(_shared_view[:nbytes])
@@ -185,7 +191,11 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         await self.flush()
         self._layer = TlsLayer(context, server_side=server_side, hostname=hostname)
         try:
-            self._layer.handshake()
+            early, self._early = self._early, None
+            if early:
+                self._layer.feed(early)
+            else:
+                self._layer.handshake()
             self._send_ciphertext()
             self._set_deadline("handshake")
             while not self._layer.done:

@@ -31,6 +31,7 @@ class Door:
     """What a listener needs to know of its protocol.
 
     make_machine and session are called for each connection; refusal is what a connection too many hears before it is closed.
+    secure_first: the session begins with TLS.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Door:
     session: Session
     deadlines: Mapping[str, float]
     refusal: bytes = b""
+    secure_first: bool = False
 
 
 @dataclass(slots=True)
@@ -120,7 +122,9 @@ class Listener:
         loop = asyncio.get_running_loop()
 
         def protocol() -> Connection[Any]:
-            connection: Connection[Any] = Connection(self._door.make_machine(), self._door.deadlines, loop)
+            connection: Connection[Any] = Connection(
+                self._door.make_machine(), self._door.deadlines, loop, secure_first=self._door.secure_first
+            )
             task = loop.create_task(self._run(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

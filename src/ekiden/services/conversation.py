@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ekiden.base.clock import Clock
 from ekiden.base.errors import BadValue, ProtocolError, Unreachable
@@ -61,7 +61,7 @@ class Manner:
     tls: str = "opportunistic"
     login: tuple[str, str] | None = None
     own_names: Container[str] = ()
-    deadlines: Mapping[str, float] = DEADLINES
+    deadlines: Mapping[str, float] = field(default_factory=lambda: DEADLINES)
 
 
 @dataclass(frozen=True, slots=True)

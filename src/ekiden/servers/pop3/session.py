@@ -332,4 +332,5 @@ def door_of(services: Pop3Services, settings: Pop3Settings, mechanisms: tuple[st
         offers_stls = not secure and services.tls() is not None
         return Pop3Server(settings, secure=secure, offers_stls=offers_stls, mechanisms=mechanisms)
 
-    return Door(services.listener, make_machine, session_of(services), deadlines, b"-ERR [SYS/TEMP] too many connections\r\n")
+    refusal = b"-ERR [SYS/TEMP] too many connections\r\n"
+    return Door(services.listener, make_machine, session_of(services), deadlines, refusal, secure)

@@ -1,0 +1,350 @@
+"""Carries the queue out: leases what is due, hands it over, records what became of it.
+
+Each next hop has a few lanes; a lane hands one message after another over the same connection. What an attempt brought is one
+transaction: the state of each copy, the journey, and the report to the sender where one is due (house.md §7, Q4, Q5). A lane
+that dies leaves its lease, and after that the copies are due again (Q3).
+Source: RFC 5321 §4.5.4.1; house.md §6 (B5 … B9), §11; reliability.md rows OU-26, OU-27, OU-28, OU-38.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ekiden.base.clock import Millis, Timer
+from ekiden.base.errors import StoreError
+from ekiden.base.ids import AccountId, BlobId
+from ekiden.mail import journey
+from ekiden.mail.address import NULL_PATH, format_path
+from ekiden.services.attempt import Attempted, Attempts, Outcome
+from ekiden.services.bounce import Report, Reports, Telling
+from ekiden.services.conversation import Conversation
+from ekiden.services.schedule import Schedule, gives_up_at, next_try, wants_delay_notice
+from ekiden.smtp.replies import Reply
+from ekiden.store import journeys, messages, queue
+from ekiden.store.blob import BlobStore
+from ekiden.store.changes import Changes
+from ekiden.store.database import Database, Tx
+from ekiden.store.messages import Sendable
+from ekiden.store.queue import Batch, Status
+
+_LOOK_AGAIN_S = 3600.0  # with nothing due
+_LOOK_WHILE_BUSY_S = 1.0
+_FOR_ANOTHER_LANE = 4  # so many batches wait before a next hop gets one more connection
+_RECORD_TRIES = 10
+_RECORD_PAUSE_S = 1.0
+_HEADER_BYTES = 262_144
+
+Log = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class CourierSettings:
+    """owner: names this process in leases. lease_s: longer than an attempt. lanes: at the same time, in all and for one next hop."""
+
+    owner: str
+    schedule: Schedule = field(default_factory=Schedule)
+    lease_s: int = 2100
+    attempt_s: int = 1800
+    lanes: int = 100
+    lanes_per_hop: int = 5
+
+
+@dataclass(slots=True)
+class _Hop:
+    """What waits for one next hop, and how many lanes it has."""
+
+    waiting: deque[Batch] = field(default_factory=deque)
+    lanes: int = 0
+
+
+class _LeaseLost(Exception):
+    """Somebody else has taken the copies, or a person has dropped them: nothing is recorded."""
+
+
+class Courier:
+    """The courier of one process: run() it as a task; wake() it after each commit into the queue; stop() it in the end."""
+
+    def __init__(
+        self,
+        settings: CourierSettings,
+        database: Database,
+        blobs: BlobStore,
+        attempts: Attempts,
+        reports: Reports,
+        clock: Timer,
+        changes: Changes,
+        log: Log,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._blobs = blobs
+        self._attempts = attempts
+        self._reports = reports
+        self._clock = clock
+        self._changes = changes
+        self._log = log
+        self._chance = chance
+        self._hops: dict[str, _Hop] = {}
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._busy_lanes = 0
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._has_more = False
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Work until stop() or cancellation. Raises StoreError only if the store fails at the start."""
+        await self._database.write(lambda tx: queue.forget_leases(tx, self._settings.owner))
+        try:
+            while not self._stopping:
+                self._woken.clear()
+                try:
+                    await self._lease()
+                except StoreError as error:
+                    self._log("queue-unreadable", level="error", error=error)
+                    await asyncio.sleep(_RECORD_PAUSE_S)
+                await self._rest()
+        finally:
+            for lane in self._lanes:
+                lane.cancel()
+
+    async def stop(self, grace_s: float = 10.0) -> None:
+        """Take nothing new, give running attempts grace_s to end, then drop them; their leases run out."""
+        self._stopping = True
+        self._woken.set()
+        for hop in self._hops.values():
+            hop.waiting.clear()
+        if self._lanes:
+            await asyncio.wait(self._lanes, timeout=grace_s)
+        for lane in list(self._lanes):
+            lane.cancel()
+        if self._lanes:
+            await asyncio.wait(self._lanes, timeout=1.0)
+
+    # ---- what is due ---------------------------------------------------------------------------------
+
+    async def _lease(self) -> None:
+        settings = self._settings
+        room = 2 * settings.lanes - sum(len(hop.waiting) for hop in self._hops.values())
+        busy = [name for name, hop in self._hops.items() if len(hop.waiting) >= settings.lanes_per_hop]
+        self._has_more = bool(busy) or room <= 0
+        if room <= 0:
+            return
+        now = self._clock.now()
+        until = Millis(now + 1000 * settings.lease_s)
+        per_hop = 4 * settings.lanes_per_hop
+        batches = await self._database.write(
+            lambda tx: queue.lease_due(tx, owner=settings.owner, now=now, until=until, count=room, busy=busy, per_hop=per_hop)
+        )
+        per_name: dict[str, int] = {}
+        for batch in batches:
+            self._hops.setdefault(batch.next_hop, _Hop()).waiting.append(batch)
+            per_name[batch.next_hop] = per_name.get(batch.next_hop, 0) + 1
+        if len(batches) == room or per_hop in per_name.values():
+            self._has_more = True
+        self._open_lanes()
+
+    def _open_lanes(self) -> None:
+        settings = self._settings
+        for name, hop in list(self._hops.items()):
+            wanted = min(settings.lanes_per_hop, -(-len(hop.waiting) // _FOR_ANOTHER_LANE))
+            while hop.lanes < wanted and self._busy_lanes < settings.lanes:
+                hop.lanes += 1
+                self._busy_lanes += 1
+                lane = asyncio.get_running_loop().create_task(self._lane(name, hop))
+                self._lanes.add(lane)
+                lane.add_done_callback(self._lane_ended)
+
+    def _lane_ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        self._woken.set()
+
+    async def _rest(self) -> None:
+        """Until somebody wakes us or the next copy is due; while lanes are busy only for a moment, by real time."""
+        if self._woken.is_set():
+            return
+        try:
+            due = await self._database.read(queue.next_due)
+        except StoreError as error:
+            self._log("queue-unreadable", level="error", error=error)
+            due = None
+        waking = asyncio.get_running_loop().create_task(self._woken.wait())
+        try:
+            if self._lanes:
+                await asyncio.wait({waking}, timeout=_LOOK_WHILE_BUSY_S)
+                return
+            now = self._clock.now()
+            at = Millis(now + round(1000 * _LOOK_AGAIN_S)) if due is None else Millis(max(due, now + 1))
+            sleeping = asyncio.get_running_loop().create_task(self._clock.sleep_until(at))
+            try:
+                await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleeping.cancel()
+        finally:
+            waking.cancel()
+
+    # ---- one lane ------------------------------------------------------------------------------------
+
+    async def _lane(self, name: str, hop: _Hop) -> None:
+        """One message after another to one next hop, until nothing waits."""
+        conversation: Conversation | None = None
+        try:
+            while hop.waiting and not self._stopping:
+                batch = hop.waiting.popleft()
+                if self._has_more and len(hop.waiting) < self._settings.lanes_per_hop:
+                    self._woken.set()
+                conversation = await self._carry(batch, hop, conversation)
+        except Exception as error:  # the border of one lane: its copies stay leased and are due again when the lease ends
+            self._log("lane-failed", level="error", next_hop=name, error=error)
+        finally:
+            hop.lanes -= 1
+            self._busy_lanes -= 1
+            if not hop.lanes and not hop.waiting:
+                self._hops.pop(name, None)
+            if not self._stopping:
+                self._open_lanes()
+            if conversation is not None:
+                await conversation.close()
+
+    async def _carry(self, batch: Batch, hop: _Hop, conversation: Conversation | None) -> Conversation | None:
+        """One batch; returns the conversation if another message can go over it."""
+        if batch.until - self._clock.now() < 1000 * self._settings.attempt_s:
+            # It has waited here so long that the lease may end before the attempt does.
+            await self._database.write(lambda tx: queue.release_lease(tx, batch))
+            return conversation
+        sendable = await self._database.read(lambda tx: messages.sendable(tx, batch.envelope.id))
+        if sendable is None:
+            gone = Reply(554, (5, 3, 0), ("the message is no longer here",))
+            attempted = Attempted([Outcome(each, gone) for each in batch.deliveries], conversation=conversation)
+        else:
+            attempted = await self._attempts.attempt(batch, sendable, conversation)
+        try:
+            await self._record(batch, attempted, sendable)
+            if not attempted.reached:
+                await self._give_up_waiting(batch, hop, attempted)
+        except BaseException:
+            if attempted.conversation is not None:
+                attempted.conversation.drop("recording failed")
+            raise
+        return attempted.conversation
+
+    async def _give_up_waiting(self, tried: Batch, hop: _Hop, attempted: Attempted) -> None:
+        """No host of this next hop could be reached: what else waits for it here shares the answer, without an attempt each."""
+        reply = attempted.outcomes[0].reply
+        others, hop.waiting = list(hop.waiting), deque()
+        for batch in others:
+            sendable = await self._database.read(lambda tx, batch=batch: messages.sendable(tx, batch.envelope.id))  # type: ignore[misc]
+            outcomes = [Outcome(each, reply, is_remote=attempted.outcomes[0].is_remote) for each in batch.deliveries]
+            await self._record(batch, Attempted(outcomes), sendable)
+
+    # ---- what became of it ---------------------------------------------------------------------------
+
+    async def _record(self, batch: Batch, attempted: Attempted, sendable: Sendable | None) -> None:
+        """One transaction for one batch; tried again where the store fails, because what was handed over must not go twice."""
+        judged = _judge(batch, attempted, self._settings.schedule, self._clock.now(), self._chance)
+        for pause in range(_RECORD_TRIES):
+            try:
+                reports = await self._write_reports(batch, judged, sendable)
+                touched = await self._database.write(lambda tx, reports=reports: _store(tx, batch, judged, reports))  # type: ignore[misc]
+                break
+            except _LeaseLost:
+                self._log("lease-lost", level="warning", next_hop=batch.next_hop)
+                return
+            except StoreError as error:
+                self._log("outcome-not-recorded", level="error", error=error, again=pause + 1 < _RECORD_TRIES)
+                if pause + 1 == _RECORD_TRIES:
+                    raise
+                await asyncio.sleep(_RECORD_PAUSE_S)
+        for account in touched:
+            self._changes.poke(account)
+        if any(report.is_remote for report in reports):
+            self.wake()
+
+    async def _write_reports(self, batch: Batch, judged: _Judged, sendable: Sendable | None) -> list[Report]:
+        if batch.envelope.sender == NULL_PATH or not (judged.failed or judged.late):
+            return []
+        original = await self._header_of(sendable)
+        reports = await self._reports.failed(batch.envelope, judged.failed, original)
+        if judged.late:
+            until = gives_up_at(self._settings.schedule, batch.deliveries[0].queued_at, is_report=False)
+            reports += await self._reports.delayed(batch.envelope, judged.late, original, until)
+        return reports
+
+    async def _header_of(self, sendable: Sendable | None) -> bytes:
+        if sendable is None:
+            return b""
+        if sendable.content is not None:
+            return sendable.prefix + sendable.content
+        blob = BlobId(sendable.blob_id or "")
+        return sendable.prefix + await asyncio.to_thread(self._blobs.read, blob, 0, _HEADER_BYTES)
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What a batch's outcomes mean. changes: delivery, new status, due_at (of what waits), reply. late: the sender hears of it."""
+
+    now: Millis
+    changes: list[tuple[Outcome, Status, Millis]] = field(default_factory=list)
+    failed: list[Telling] = field(default_factory=list)
+    late: list[Telling] = field(default_factory=list)
+    steps: list[journey.Step] = field(default_factory=list)
+
+
+def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, chance: Callable[[], float]) -> _Judged:
+    """2xx is done; 5xx has failed; all else is tried again, until it has waited too long."""
+    judged = _Judged(now, steps=list(attempted.steps))
+    is_report = batch.envelope.sender == NULL_PATH
+    for outcome in attempted.outcomes:
+        delivery, reply = outcome.delivery, outcome.reply
+        recipient = format_path(delivery.recipient.path)
+        if reply.is_positive:
+            judged.changes.append((outcome, Status.DONE, now))
+            judged.steps.append(journey.Delivered(now, recipient, outcome.host, reply.text))
+            continue
+        if reply.is_permanent:
+            judged.changes.append((outcome, Status.FAILED, now))
+            judged.failed.append(Telling(outcome))
+            judged.steps.append(journey.Failed(now, recipient, reply.text))
+            continue
+        due_at = next_try(
+            schedule, tries=delivery.attempts + 1, queued_at=delivery.queued_at, now=now, is_report=is_report, chance=chance
+        )
+        if due_at is None:
+            judged.changes.append((outcome, Status.EXPIRED, now))
+            judged.failed.append(Telling(outcome, expired=True))
+            judged.steps.append(journey.Failed(now, recipient, reply.text, expired=True))
+            continue
+        judged.changes.append((outcome, Status.DUE, due_at))
+        because = reply.text + (" (ambiguous: the host may have it)" if outcome.ambiguous else "")
+        judged.steps.append(journey.Deferred(now, recipient, because, due_at))
+        if wants_delay_notice(schedule, queued_at=delivery.queued_at, now=now, reported_at=delivery.delay_reported_at):
+            judged.late.append(Telling(outcome))
+    return judged
+
+
+def _store(tx: Tx, batch: Batch, judged: _Judged, reports: list[Report]) -> list[AccountId]:
+    """The transaction of B8 and B9. Raises _LeaseLost, and then nothing of it is kept."""
+    for outcome, status, due_at in judged.changes:
+        reply = outcome.reply.text
+        if status is Status.DUE:
+            kept = queue.again(tx, batch, outcome.delivery.id, due_at, reply)
+        else:
+            kept = queue.finish(tx, batch, outcome.delivery.id, status, reply, judged.now)
+        if not kept:
+            raise _LeaseLost
+    if judged.late:
+        queue.delay_reported(tx, [telling.outcome.delivery.id for telling in judged.late], judged.now)
+    touched: list[AccountId] = []
+    for report in reports:
+        touched += report.store(tx)
+    journeys.add_steps(tx, batch.envelope.id, [*judged.steps, *(report.step for report in reports)])
+    return touched
