@@ -13,6 +13,8 @@ from ipaddress import IPv4Address
 
 from ekiden.base.clock import Millis
 from ekiden.mail.address import Domain, Path, parse_path
+from ekiden.mail.encodings import decode_body, decode_words
+from ekiden.mail.fields import first_message_id, parse_addresses, parse_date
 from ekiden.mail.headers import parse_headers
 from ekiden.mail.mime import decode_parts, encode_parts, find_part, parse_message
 from ekiden.mail.trace import received
@@ -74,6 +76,11 @@ def main() -> None:
     ip = IPv4Address("192.0.2.7")
     at = Millis(1_763_718_906_000)
 
+    date = b" Fri, 21 Nov 2025 10:55:06 +0100"
+    words = b" " + b"\r\n ".join([b"=?ISO-2022-JP?B?GyRCMnE1RBsoQg==?="] * 4)
+    encoded = base64.encodebytes(bytes(786_432)).replace(b"\n", b"\r\n")
+    quoted = b"=E4=BC=9A text and more text =\r\n" * 32_000
+
     def trace() -> bytes:
         return received(
             hello="mail.remote.test", ip=ip, name=Domain("mail.remote.test"), by="mx.example.test",
@@ -94,6 +101,14 @@ def main() -> None:
     measure("decode parts, plain", lambda: decode_parts(small_row), 5000)
     measure("decode parts and find 1.2, multipart", lambda: find_part(decode_parts(row), (1, 2)), 5000)
     measure("Received field", trace, 5000)
+    several = b" Alice <alice@remote.test>, bob@example.test, =?utf-8?B?5Lya6K2w?= <c@example.test>" + b", d@example.test" * 10
+    measure("addresses, one, seen before", lambda: parse_addresses(b" Alice <alice@remote.test>"), 5000)
+    measure("addresses, thirteen", lambda: parse_addresses(several), 1000)
+    measure("Date and Message-ID", lambda: (parse_date(date), first_message_id(b" <20251121095506.4711@remote.test>")), 5000)
+    measure("Subject, plain", lambda: decode_words(b" The plan for next week"), 5000)
+    measure("Subject, four encoded words", lambda: decode_words(words), 5000)
+    measure("base64, 1 MiB", lambda: decode_body(encoded, "base64"), 50)
+    measure("quoted-printable, 1 MiB", lambda: decode_body(quoted, "quoted-printable"), 20)
 
 
 if __name__ == "__main__":
