@@ -108,9 +108,9 @@ class Attempts:
         tries = 1 + max(delivery.attempts for delivery in batch.deliveries)
         steps: list[journey.Step] = [journey.Leased(self._clock.now(), batch.next_hop, tries, len(batch.deliveries))]
         until = asyncio.get_running_loop().time() + self._settings.attempt_s
-        if reuse is not None and reuse.is_idle:
-            attempted = await self._hand_over(reuse, batch, sendable, steps, until)
-            if attempted is not None:
+        if reuse is not None and reuse.is_still_there():
+            attempted = await self._hand_over(reuse, batch, sendable, steps, until, is_reused=True)
+            if isinstance(attempted, Attempted):
                 return attempted
         elif reuse is not None:
             await reuse.close()
@@ -121,10 +121,9 @@ class Attempts:
             found = Failed(Reply(451, (4, 4, 1), ("no host could be reached in time",)))
         while not isinstance(found, Failed):
             attempted = await self._hand_over(found.conversation, batch, sendable, steps, until)
-            if attempted is not None:
+            if isinstance(attempted, Attempted):
                 return attempted
-            # The host hung up without a word about the message: as good as not reached.
-            found = await self._first_of(found.rest, steps, until, Failed(_lost(found.conversation.host)))
+            found = await self._first_of(found.rest, steps, until, attempted)
         return Attempted([Outcome(each, found.reply, is_remote=found.is_remote) for each in batch.deliveries], steps, reached=False)
 
     # ---- where to -----------------------------------------------------------------------------------
@@ -209,9 +208,19 @@ class Attempts:
     # ---- handing over -------------------------------------------------------------------------------
 
     async def _hand_over(
-        self, conversation: Conversation, batch: Batch, sendable: Sendable, steps: list[journey.Step], until: float
-    ) -> Attempted | None:
-        """All recipients of a batch over one conversation; None if the host was gone before it said anything about them."""
+        self,
+        conversation: Conversation,
+        batch: Batch,
+        sendable: Sendable,
+        steps: list[journey.Step],
+        until: float,
+        *,
+        is_reused: bool = False,
+    ) -> Attempted | Failed:
+        """All recipients of a batch over one conversation.
+
+        Failed if the host was gone before it said anything about them: that is as good as not having reached it.
+        """
         conversation.steps, conversation.until = steps, until
         size = len(sendable.prefix) + sendable.size
         eight_bit = _is_eight_bit(batch, sendable)
@@ -234,8 +243,11 @@ class Attempts:
             except StoreError as error:
                 reply = Reply(451, (4, 3, 0), (printable(f"our copy of the message cannot be read: {error}"),))
                 done = MessageDone(tuple(Result(reply, is_remote=False) for _ in now))
-            if done.untouched and not outcomes and not conversation.is_idle:
-                return None
+            # A goodbye that crosses the first message after a pause is none to that message (row OU-26).
+            crossed = is_reused and all(result.reply.code == 421 for result in done.results)
+            if (done.untouched or crossed) and not outcomes and not conversation.is_idle:
+                await conversation.close()
+                return Failed(done.results[0].reply, done.results[0].is_remote)
             taken = sum(result.reply.is_positive for result in done.results)
             for delivery, result in zip(now, done.results, strict=True):
                 if result.reply.code == _TOO_MANY_RECIPIENTS and taken and conversation.is_idle:

@@ -106,6 +106,12 @@ class Conversation:
         """Whether it can take another message."""
         return self._machine.is_idle and not self._connection.is_over
 
+    def is_still_there(self) -> bool:
+        """As is_idle, after a look at what the host may have said meanwhile (row OU-26)."""
+        while self._machine.next_event() is not None:
+            continue
+        return self.is_idle
+
     async def send(
         self, sender: str, recipients: Sequence[str], pieces: AsyncIterator[bytes], *, size: int, eight_bit: bool
     ) -> MessageDone:
