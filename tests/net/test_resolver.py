@@ -8,6 +8,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from tests.peers.dns import Dnsmasq, Knot
+from tests.peers.dns import Record as Line
+from tests.peers.process import free_port
 
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import BadValue
@@ -340,3 +343,70 @@ def test_the_servers_of_the_system(tmp_path: Path) -> None:
 def test_without_a_server_there_is_no_resolver() -> None:
     with pytest.raises(BadValue):
         DnsResolver(ResolverSettings(()), FakeClock())
+
+
+# ---- foreign name servers ---------------------------------------------------------------------------------
+
+_RECORDS = [
+    Line("one.test", "MX", "10 mx.one.test."),
+    Line("one.test", "MX", "20 mx2.one.test."),
+    Line("one.test", "TXT", '"v=spf1 mx -all"'),
+    Line("mx.one.test", "A", "192.0.2.1"),
+    Line("mx.one.test", "AAAA", "2001:db8::1"),
+    Line("mx2.one.test", "A", "192.0.2.2"),
+    Line("www.one.test", "CNAME", "mx.one.test."),
+]
+
+
+def _with_peer(server: Callable[..., Knot | Dnsmasq], folder: Path, records: list[Line]) -> None:
+    port = free_port()
+    peer = server(folder, port=port, records=records)
+
+    async def story() -> None:
+        resolver = DnsResolver(ResolverSettings((Endpoint("127.0.0.1", port),)), FakeClock())
+        found = await resolver.resolve(mail_hosts("one.test", shuffle=lambda hosts: None))
+        assert [(hop.host, [str(ip) for ip in hop.ips]) for hop in found.hops] == [
+            ("mx.one.test", ["2001:db8::1", "192.0.2.1"]), ("mx2.one.test", ["192.0.2.2"])]
+        assert (await resolver.resolve(ask(Txt, "one.test")))[0].value == b"v=spf1 mx -all"
+        www = await question(resolver, "www.one.test")
+        assert (www.records, www.aliases) == ((ADDRESS,), ("mx.one.test",))
+        assert (await question(resolver, "one.test", A)).finding is Finding.NO_DATA
+        assert (await question(resolver, "nobody.one.test", A)).finding is Finding.NO_NAME
+        await resolver.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        peer.stop()
+
+
+@pytest.mark.peer("knot")
+def test_knot_is_understood(tmp_path: Path) -> None:
+    _with_peer(Knot, tmp_path, _RECORDS)
+
+
+@pytest.mark.peer("knot")
+def test_an_authoritative_server_leaves_aliases_and_large_answers_to_us(tmp_path: Path) -> None:
+    port = free_port()
+    records = [Line("other.one.test", "CNAME", "host.two.test."), Line("host.two.test", "A", "192.0.2.1"),
+               *(Line("large.one.test", "TXT", f'"{n:0200d}"') for n in range(60))]
+    knot = Knot(tmp_path, port=port, records=records)
+
+    async def story() -> None:
+        resolver = DnsResolver(ResolverSettings((Endpoint("127.0.0.1", port),)), FakeClock())
+        other = await question(resolver, "other.one.test")
+        assert (other.records, other.aliases) == ((ADDRESS,), ("host.two.test",))
+        assert len(await resolver.resolve(ask(Txt, "large.one.test"))) == 60  # by TCP
+        refused = await question(resolver, "somewhere.else")
+        assert (refused.finding, refused.because) == (Finding.FAILED, "REFUSED")
+        await resolver.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        knot.stop()
+
+
+@pytest.mark.peer("dnsmasq")
+def test_dnsmasq_is_understood(tmp_path: Path) -> None:
+    _with_peer(Dnsmasq, tmp_path, _RECORDS)
