@@ -47,20 +47,20 @@ class Headers:
 
     def first(self, name: bytes) -> bytes | None:
         """The raw value of the first field of this name, or None. name: in lower case."""
-        values = self._by_name().get(name)
+        values = (self._index or self._by_name()).get(name)
         return values[0] if values else None
 
     def all(self, name: bytes) -> tuple[bytes, ...]:
         """The raw values of all fields of this name, in order. name: in lower case."""
-        return tuple(self._by_name().get(name, ()))
+        return tuple((self._index or self._by_name()).get(name, ()))
 
     def count(self, name: bytes) -> int:
         """How many fields have this name. name: in lower case."""
-        return len(self._by_name().get(name, ()))
+        return len((self._index or self._by_name()).get(name, ()))
 
     def text(self, name: bytes) -> bytes:
         """The first value of this name, unfolded and without outer white space; b"" if there is none."""
-        values = self._by_name().get(name)
+        values = (self._index or self._by_name()).get(name)
         return unfold(values[0]) if values else b""
 
     def whole(self) -> tuple[bytes, ...]:
@@ -68,15 +68,15 @@ class Headers:
         return tuple(_WHOLE.findall(self.block)[: len(self.fields)])
 
     def _by_name(self) -> dict[bytes, list[bytes]]:
-        index = self._index
-        if not index:
-            for name, value in self.fields:
-                name = name.lower()
-                if name in index:
-                    index[name].append(value)
-                else:
-                    index[name] = [value]
-        return index
+        built: dict[bytes, list[bytes]] = {}
+        for name, value in self.fields:
+            lower = name.lower()
+            if lower in built:
+                built[lower].append(value)
+            else:
+                built[lower] = [value]
+        self._index.update(built)  # all at once: another thread may read the same header
+        return built
 
 
 def parse_headers(raw: bytes, at: int = 0, end: int | None = None) -> Headers:
