@@ -136,9 +136,9 @@ class Cli:
 def common(command: Callable[Concatenate[Cli, P], R]) -> Callable[P, R]:
     """Give a command --config, --lang and --json, and a Cli as its first argument; errors of the house become one line."""
 
-    @click.option("--config", type=click.Path(path_type=Path), expose_value=False, callback=_note, help="The configuration file.")
-    @click.option("--lang", type=click.Choice(languages()), expose_value=False, callback=_note, help="The language of the output.")
-    @click.option("--json", is_flag=True, expose_value=False, callback=_note, help="Print JSON for programs.")
+    @click.option("--config", type=click.Path(path_type=Path), expose_value=False, callback=_note)
+    @click.option("--lang", type=click.Choice(languages()), expose_value=False, callback=_note)
+    @click.option("--json", is_flag=True, expose_value=False, callback=_note)
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         context = click.get_current_context()

@@ -19,6 +19,14 @@ def test_files_that_are_not_there_are_told(ekiden: Calls) -> None:
     assert ekiden.fails("config", "check") == "ekiden: tls.certificate: there is no file /c.pem\nekiden: tls.key: there is no file /k.pem\n"
 
 
+def test_a_certificate_that_is_none_is_told(ekiden: Calls) -> None:
+    for name in ("c.pem", "k.pem"):
+        (ekiden.folder / name).write_text("no certificate")
+        (ekiden.folder / name).chmod(0o600)
+    ekiden.file.write_text(ekiden.file.read_text() + '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n')
+    assert "/c.pem and /k.pem cannot be used together" in ekiden.fails("config", "check")
+
+
 def test_what_is_in_effect_is_shown(ekiden: Calls) -> None:
     assert tomllib.loads(ekiden.out("config", "show"))["hostname"] == "mail.one.test"
     assert ekiden.json("config", "show")["limits"]["message_size"] == "50MB"

@@ -24,9 +24,9 @@ def COMMAND() -> None:
 
 @COMMAND.command()
 @click.argument("name")
-@click.option("--address", "addresses", multiple=True, help="An address of the account; several may be given. Default: NAME.")
-@click.option("--quota", help='How much mail it may keep, for example "2GB". Default: no limit.')
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
+@click.option("--address", "addresses", multiple=True)
+@click.option("--quota")
+@click.option("--password-stdin", is_flag=True)
 @common
 def add(cli: Cli, name: str, addresses: tuple[str, ...], quota: str | None, password_stdin: bool) -> None:
     """Make an account NAME: a name to sign in with, or the address itself."""
@@ -63,7 +63,7 @@ def list_all(cli: Cli) -> None:
 
 @COMMAND.command()
 @click.argument("name")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
+@click.option("--password-stdin", is_flag=True)
 @common
 def passwd(cli: Cli, name: str, password_stdin: bool) -> None:
     """Give the account NAME a new password."""
@@ -93,7 +93,7 @@ def enable(cli: Cli, name: str) -> None:
 
 @COMMAND.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True)
 @common
 def remove(cli: Cli, name: str, yes: bool) -> None:
     """Remove the account NAME with all its mail."""

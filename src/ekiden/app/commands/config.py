@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -26,6 +27,10 @@ def check(cli: Cli) -> None:
     problems = [cli.text("config.no-such-file", name=name, path=path) for name, path in _files(config) if not os.path.isfile(path)]
     if problems:
         raise Failure("\n".join(problems))
+    if config.tls.certificate is not None and config.tls.key is not None:
+        from ekiden.net.tls import Certificate  # only where there is one to look at
+
+        Certificate(Path(config.tls.certificate), Path(config.tls.key))
     cli.give({"ok": True, "unused_variables": unused}, lambda: cli.text("cli.config-ok", path=cli.config_path() or "EKIDEN_…"))
 
 

@@ -12,8 +12,8 @@ from ekiden.app.commandline import Cli, common
 
 
 @click.command("dev")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("dev-data"), help="Where to keep its data. Default: ./dev-data.")
-@click.option("--once", is_flag=True, help="Send one message the whole way, print its journey and end; status 0 if it arrived intact.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("dev-data"))
+@click.option("--once", is_flag=True)
 @common
 def COMMAND(cli: Cli, data: Path, once: bool) -> None:
     """Serve on loopback with the accounts alice and bob, a DNS zone of its own, and a first message on its way."""

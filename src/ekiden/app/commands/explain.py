@@ -13,7 +13,7 @@ from ekiden.services.timeline import columns, pad
 
 @click.command("explain")
 @click.argument("words", nargs=-1)
-@click.option("--list", "list_all", is_flag=True, help="List everything that can be explained.")
+@click.option("--list", "list_all", is_flag=True)
 @common
 def COMMAND(cli: Cli, words: tuple[str, ...], list_all: bool) -> None:
     """Say what 550, 5.1.1, RCPT or a whole reply line means, who must act, and where it is written."""

@@ -13,7 +13,7 @@ from ekiden.app.settings_page import range_of
 
 
 @click.command("limits")
-@click.option("--changed", is_flag=True, help="Only those that differ from their defaults.")
+@click.option("--changed", is_flag=True)
 @common
 def COMMAND(cli: Cli, changed: bool) -> None:
     """List every limit and deadline with its value, its default and its range."""

@@ -22,7 +22,7 @@ def COMMAND() -> None:
 
 @COMMAND.command()
 @click.argument("id")
-@click.option("--width", type=click.IntRange(60, 400), help="Columns of the output. Default: those of the terminal.")
+@click.option("--width", type=click.IntRange(60, 400))
 @common
 def trace(cli: Cli, id: str, width: int | None) -> None:
     """Print the journey of a message as a timeline.

@@ -27,8 +27,8 @@ def COMMAND() -> None:
 
 
 @COMMAND.command("list")
-@click.option("--status", type=click.Choice([queue.Status.DUE.value, queue.Status.HELD.value]), help="Only copies of this status.")
-@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="At most so many lines.")
+@click.option("--status", type=click.Choice([queue.Status.DUE.value, queue.Status.HELD.value]))
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True)
 @common
 def list_all(cli: Cli, status: str | None, most: int) -> None:
     """List the copies that wait, the one that is due first on top."""
@@ -45,12 +45,12 @@ def show(cli: Cli, id: str) -> None:
     cli.table(_HEADS, [_row(cli, one) for one in found], "cli.queue-none-of-it")
 
 
-def _action(name: str, change: Callable[[Tx, EnvelopeId, Millis], int], doc: str) -> None:
+def _action(name: str, change: Callable[[Tx, EnvelopeId, Millis], int]) -> None:
     """Make the subcommand NAME, which changes copies and notes in their journeys who did that."""
 
-    @COMMAND.command(name, help=doc)
+    @COMMAND.command(name)
     @click.argument("ids", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="Every message that waits.")
+    @click.option("--all", "everything", is_flag=True)
     @common
     def subcommand(cli: Cli, ids: tuple[str, ...], everything: bool) -> None:
         if bool(ids) == everything:
@@ -62,10 +62,10 @@ def _action(name: str, change: Callable[[Tx, EnvelopeId, Millis], int], doc: str
         cli.give({"copies": changed}, lambda: cli.text("cli.queue-changed", copies=changed, action=cli.text(f"timeline.word.{name}")))
 
 
-_action("retry", queue.retry, "Try the messages IDS again now, held ones too.")
-_action("hold", queue.hold, "Keep the messages IDS until they are released.")
-_action("release", queue.retry, "Let held messages IDS go; they are tried at once.")
-_action("drop", lambda tx, envelope, now: queue.drop(tx, envelope, now, "dropped by hand"), "Give the messages IDS up, with no report.")
+_action("retry", queue.retry)
+_action("hold", queue.hold)
+_action("release", queue.retry)
+_action("drop", lambda tx, envelope, now: queue.drop(tx, envelope, now, "dropped by hand"))
 
 
 def _change(cli: Cli, name: str, change: Callable[[Tx, EnvelopeId, Millis], int], envelopes: Sequence[EnvelopeId]) -> int:

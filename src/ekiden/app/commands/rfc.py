@@ -31,7 +31,7 @@ class Citation:
 
 @click.command("rfc")
 @click.argument("number", required=False)
-@click.option("--section", help="Only places that name this section or one below it.")
+@click.option("--section")
 @common
 def COMMAND(cli: Cli, number: str | None, section: str | None) -> None:
     """Say where RFC NUMBER is obeyed: file, line and test. Without NUMBER, list all RFCs that are followed."""

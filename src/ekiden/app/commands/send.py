@@ -25,17 +25,17 @@ _QUIET_BYTES = 1_000_000
 
 
 @click.command("send")
-@click.option("--from", "sender", required=True, help="The address of the sender; reports go there.")
-@click.option("--to", "recipients", multiple=True, required=True, help="A recipient; several may be given.")
-@click.option("--subject", default="", help="The subject of a new message.")
-@click.option("--body", default="", help="The text of a new message.")
-@click.option("--file", "file", type=click.Path(path_type=Path, allow_dash=True), help="Send this whole message; - is standard input.")
-@click.option("--server", help="host:port. Default: a door of this server, by the configuration.")
-@click.option("--tls", type=click.Choice(["auto", "starttls", "implicit", "none"]), default="auto", help="When to encrypt.")
-@click.option("--insecure", is_flag=True, help="Take any certificate.")
-@click.option("--user", help="Sign in with this name.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
-@click.option("-v", "--verbose", is_flag=True, help="Show what client and server say to each other.")
+@click.option("--from", "sender", required=True)
+@click.option("--to", "recipients", multiple=True, required=True)
+@click.option("--subject", default="")
+@click.option("--body", default="")
+@click.option("--file", "file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--server")
+@click.option("--tls", type=click.Choice(["auto", "starttls", "implicit", "none"]), default="auto")
+@click.option("--insecure", is_flag=True)
+@click.option("--user")
+@click.option("--password-stdin", is_flag=True)
+@click.option("-v", "--verbose", is_flag=True)
 @common
 def COMMAND(
     cli: Cli, sender: str, recipients: tuple[str, ...], subject: str, body: str, file: Path | None, server: str | None, tls: str,
