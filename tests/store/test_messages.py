@@ -9,8 +9,7 @@ from tests.store.stores import NOW, a_message, in_one
 
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import EnvelopeId, MailboxId
-from ekiden.store import accounts, mailboxes, messages
-from ekiden.store.columns import integer
+from ekiden.store import accounts, entries, mailboxes, messages
 from ekiden.store.database import Tx
 
 
@@ -33,7 +32,7 @@ def test_uids_and_modseqs_grow_and_counts_follow(tmp_path: Path) -> None:
         assert found is not None
         assert (found.messages, found.unseen, found.bytes, found.uid_next, found.modseq) == (3, 2, 120, 4, 4)
         assert mailboxes.keywords(tx, inbox) == ("Work",)
-        assert [integer(row, 0) for row in tx.all("entry_uids", mailbox=inbox)] == [1, 2, 3]
+        assert list(entries.all_uids(tx, inbox)) == [1, 2, 3]
 
     in_one(tmp_path, work)
 

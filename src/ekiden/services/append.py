@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import IdMaker
-from ekiden.services.copies import room_in_quota
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.intake import INLINE_BYTES, Intake, Intakes
 from ekiden.services.intake import Stored as StoredContent
 from ekiden.services.mailbox_values import Appended, MailboxLimits, MailboxRefused, Why
+from ekiden.services.quota import room_in_quota
 from ekiden.store import mailboxes, messages
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx

@@ -6,18 +6,12 @@ Source: RFC 9051 §6.3, §6.4, §7, RFC 5530 §3.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from ekiden.base.errors import EkidenError
 from ekiden.base.ids import AccountId, MailboxId, ModSeq, Uid
 from ekiden.services.content import Entry
-
-LAST_UID = 2**32 - 1
-
-UidRanges = Sequence[tuple[int, int]]
-"""UIDs as (first, last) pairs, both included, in any order; ranges_of() makes them from single UIDs."""
 
 
 class Why(Enum):
@@ -114,14 +108,6 @@ class News:
     gone: bool = False
 
 
-class FlagMode(Enum):
-    """What STORE does with the flags it names (RFC 9051 §6.4.6)."""
-
-    REPLACE = "replace"
-    ADD = "add"
-    REMOVE = "remove"
-
-
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Outcome of store_flags. entries: every existing message named, as it is now. refused: UIDs changed after unchanged_since."""
@@ -165,30 +151,3 @@ class MailboxLimits:
     name_bytes: int = 1024
     levels: int = 50
     message_bytes: int = 50_000_000
-
-
-def ranges_of(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending UIDs as few (first, last) ranges."""
-    ranges: list[tuple[int, int]] = []
-    first = last = 0
-    for uid in uids:
-        if last and uid == last + 1:
-            last = uid
-            continue
-        if last:
-            ranges.append((first, last))
-        first = last = uid
-    if last:
-        ranges.append((first, last))
-    return ranges
-
-
-def merged(uids: UidRanges) -> list[tuple[int, int]]:
-    """The same UIDs, each once, in ascending ranges; a range may be written from its higher end (RFC 9051 §9, seq-range)."""
-    made: list[tuple[int, int]] = []
-    for first, last in sorted((min(pair), max(pair)) for pair in uids):
-        if made and first <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(last, made[-1][1]))
-        else:
-            made.append((first, last))
-    return made

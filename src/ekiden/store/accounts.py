@@ -108,6 +108,12 @@ def account_named(tx: Tx, name: str) -> Account | None:
     return _account(tx, row) if row is not None else None
 
 
+def account_by_id(tx: Tx, account: AccountId) -> Account | None:
+    """By its id; None if it is gone."""
+    row = tx.one("account_by_id", account=account)
+    return _account(tx, row) if row is not None else None
+
+
 def list_accounts(tx: Tx) -> list[Account]:
     """All, by name."""
     return [_account(tx, row) for row in tx.all("accounts_all")]

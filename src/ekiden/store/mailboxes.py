@@ -89,8 +89,8 @@ def rename(tx: Tx, id: MailboxId, name: str) -> None:
 
 
 def remove(tx: Tx, id: MailboxId) -> None:
-    """A mailbox with its entries. Content that no entry names is dropped by upkeep."""
-    for query in ("entries_delete", "expunged_delete", "keywords_delete"):
+    """A mailbox is gone at once; its copies, and content that nobody names then, are dropped by upkeep."""
+    for query in ("doom", "expunged_delete", "keywords_delete"):
         tx.run(query, mailbox=id)
     tx.run("mailbox_delete", id=id)
 

@@ -83,12 +83,14 @@ def deposit(
     delivered_to: str = "",
     flags: Iterable[str] = (),
 ) -> tuple[Uid, ModSeq]:
-    """One copy into a mailbox; the UID and MODSEQ it got. size: bytes that a reader gets. Raises StoreError if it is gone."""
+    """One copy into a mailbox; the UID and MODSEQ it got. size: bytes that a reader gets. Raises StoreError if it is gone or full."""
     bits, keywords = columns.split(flags) if flags else (0, frozenset[str]())
     row = tx.one("mailbox_deliver", id=mailbox, unseen=0 if bits & columns.SEEN else 1, size=size)
     if row is None:
         raise StoreError(f"mailbox {mailbox} is gone")
     uid, modseq = Uid(integer(row, 0) - 1), ModSeq(integer(row, 1))
+    if uid >= 1 << 32:
+        raise StoreError(f"mailbox {mailbox} has used all its UIDs")
     for keyword in keywords:
         tx.run("keyword_insert", mailbox=mailbox, key=keyword.lower(), name=keyword)
     tx.run(

@@ -185,6 +185,7 @@ def remove_finished(tx: Tx, before: Millis, count: int = 500) -> int:
     """Envelopes whose copies were all finished before that time; how many are gone now."""
     found = [integer(row, 0) for row in tx.all("envelopes_finished", before=before, count=count)]
     for envelope in found:
+        tx.run("envelope_freed", envelope=envelope)
         tx.run("deliveries_delete", envelope=envelope)
         tx.run("envelope_delete", envelope=envelope)
     return len(found)

@@ -86,6 +86,7 @@ CREATE TABLE message (
 -- Covers the search by Message-ID from the newest backwards. Ordered by time, because an index ordered by Message-ID would
 -- dirty one random page more for each message: a third of the cost of a commit.
 CREATE INDEX message_by_time ON message (received_at, message_id);
+CREATE INDEX message_gone ON message (received_at) WHERE gone = 1;
 CREATE INDEX message_blob ON message (blob_id) WHERE blob_id IS NOT NULL;
 
 CREATE TABLE entry (
@@ -114,6 +115,16 @@ CREATE TABLE expunged (
   PRIMARY KEY (mailbox_id, modseq, uid)
 ) {CLUSTERED};
 
+-- Messages that have lost a copy: their content goes once nobody names it.
+CREATE TABLE freed (
+  message_id {INT} PRIMARY KEY
+) {TABLE};
+
+-- Folders that are gone and whose copies are still to be dropped, some at a time, so that no transaction gets long.
+CREATE TABLE doomed (
+  mailbox_id {INT} PRIMARY KEY
+) {TABLE};
+
 CREATE TABLE envelope (
   id {INT} PRIMARY KEY,                  -- EnvelopeId
   message_id {INT} NOT NULL,             -- whose content it carries: mostly its own id
@@ -134,7 +145,7 @@ CREATE TABLE delivery (
   original TEXT,                         -- ORCPT as the sender wrote it
   notify {INT} NOT NULL,
   next_hop TEXT NOT NULL,                -- a domain, or an address in brackets
-  status TEXT NOT NULL,                  -- mail.queue.Status: due, done, failed, expired, held
+  status TEXT NOT NULL,                  -- store.queue.Status: due, done, failed, expired, held
   due_at {INT} NOT NULL,
   attempts {INT} NOT NULL,
   lease_owner TEXT NOT NULL,

@@ -7,6 +7,10 @@ VALUES (:name, :password, 0, :quota, 0, :now) RETURNING id;
 -- The account of a login name.
 SELECT id, name, password, disabled, quota_bytes FROM account WHERE name = :name;
 
+-- name: account_by_id
+-- One account.
+SELECT id, name, password, disabled, quota_bytes FROM account WHERE id = :account;
+
 -- name: account_by_address
 -- The account that owns an address.
 SELECT account.id, account.name, account.password, account.disabled, account.quota_bytes

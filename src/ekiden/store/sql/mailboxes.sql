@@ -84,9 +84,9 @@ SELECT name FROM keyword WHERE mailbox_id = :mailbox ORDER BY name_key;
 -- With the mailbox.
 DELETE FROM keyword WHERE mailbox_id = :mailbox;
 
--- name: entries_delete
--- With the mailbox.
-DELETE FROM entry WHERE mailbox_id = :mailbox;
+-- name: doom
+-- Its copies are dropped bit by bit.
+INSERT INTO doomed (mailbox_id) VALUES (:mailbox) ON CONFLICT (mailbox_id) DO NOTHING;
 
 -- name: expunged_delete
 -- With the mailbox.

@@ -19,10 +19,6 @@ FROM message WHERE id = :id;
 INSERT INTO entry (mailbox_id, uid, modseq, created_modseq, flags, keywords, internal_date, size, message_id, delivered_to, fetched)
 VALUES (:mailbox, :uid, :modseq, :modseq, :flags, :keywords, :internal_date, :size, :message, :delivered_to, 0);
 
--- name: entry_uids
--- All UIDs of a mailbox, ascending.
-SELECT uid FROM entry WHERE mailbox_id = :mailbox ORDER BY uid;
-
 -- name: entries_between
 -- Copies in a range of UIDs.
 SELECT uid, modseq, flags, keywords, internal_date, size, message_id FROM entry
@@ -32,10 +28,6 @@ WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last ORDER BY uid;
 -- Known messages whose flags have changed after a modseq.
 SELECT uid, modseq, flags, keywords, internal_date, size, message_id FROM entry
 WHERE mailbox_id = :mailbox AND modseq > :since AND modseq > created_modseq AND uid < :uid_next ORDER BY uid;
-
--- name: entries_deleted
--- What carries \Deleted.
-SELECT uid FROM entry WHERE mailbox_id = :mailbox AND flags & 8 <> 0 ORDER BY uid;
 
 -- name: entry_first_unseen
 -- The first without \Seen.
@@ -57,22 +49,6 @@ SELECT entry.uid, entry.modseq, entry.flags, entry.keywords, entry.internal_date
 FROM entry JOIN message ON message.id = entry.message_id
 WHERE entry.mailbox_id = :mailbox AND entry.uid BETWEEN :first AND :last ORDER BY entry.uid LIMIT :count;
 
--- name: entry_flags
--- New flags for one copy.
-UPDATE entry SET flags = :flags, keywords = :keywords, modseq = :modseq WHERE mailbox_id = :mailbox AND uid = :uid;
-
--- name: entry_copy
--- For COPY and MOVE: all that stays the same.
-SELECT flags, keywords, internal_date, size, message_id, delivered_to FROM entry WHERE mailbox_id = :mailbox AND uid = :uid;
-
--- name: entry_delete
--- One copy less.
-DELETE FROM entry WHERE mailbox_id = :mailbox AND uid = :uid RETURNING flags, size;
-
--- name: expunged_insert
--- For those who were away when it went.
-INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (:mailbox, :modseq, :uid);
-
 -- name: expunged_since
 -- What went after a modseq.
 SELECT uid FROM expunged WHERE mailbox_id = :mailbox AND modseq > :since AND uid < :uid_next ORDER BY uid;
@@ -84,14 +60,6 @@ UPDATE entry SET fetched = 1 WHERE mailbox_id = :mailbox AND uid = :uid AND fetc
 -- name: entry_count_between
 -- How many copies there are in a range.
 SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entry WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last;
-
--- name: messages_unused
--- Content that no mailbox and no queue names any more.
-SELECT id, blob_id FROM message
-WHERE gone = 0 AND received_at < :before
-  AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message_id = message.id)
-  AND NOT EXISTS (SELECT 1 FROM envelope WHERE envelope.message_id = message.id)
-LIMIT :count;
 
 -- name: message_forget
 -- Drop the content, keep the row as the head of its journey.

@@ -83,9 +83,10 @@ UPDATE delivery SET status = 'failed', finished_at = :now, reply = :reply WHERE 
 SELECT status, COUNT(*) FROM delivery WHERE finished_at IS NULL GROUP BY status;
 
 -- name: envelopes_finished
--- Envelopes whose copies were all finished some time ago.
-SELECT id FROM envelope WHERE NOT EXISTS (
-  SELECT 1 FROM delivery WHERE delivery.envelope_id = envelope.id AND (finished_at IS NULL OR finished_at > :before)
+-- Envelopes with a copy that was finished some time ago, if none is unfinished or was finished later.
+SELECT DISTINCT envelope_id FROM delivery AS old WHERE old.finished_at <= :before AND NOT EXISTS (
+  SELECT 1 FROM delivery WHERE delivery.envelope_id = old.envelope_id
+    AND (delivery.finished_at IS NULL OR delivery.finished_at > :before)
 ) LIMIT :count;
 
 -- name: deliveries_delete
