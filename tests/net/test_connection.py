@@ -57,7 +57,7 @@ Session = Callable[[Connection[bytes], Lines], Awaitable[None]]
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def talk(session: Session, client: Client, deadlines: dict[str, float] | None = None) -> None:
+def talk(session: Session, client: Client, deadlines: dict[str, float] | None = None, *, secure_first: bool = False) -> None:
     """One connection on loopback: session on our side, client on the other."""
 
     async def main() -> None:
@@ -68,7 +68,7 @@ def talk(session: Session, client: Client, deadlines: dict[str, float] | None = 
 
         def protocol() -> Connection[bytes]:
             machine = Lines()
-            connection = Connection(machine, deadlines or {}, loop)
+            connection = Connection(machine, deadlines or {}, loop, secure_first=secure_first)
 
             async def run() -> None:
                 await connection.opened
@@ -274,3 +274,20 @@ def test_an_end_without_close_notify_is_a_broken_connection(tmp_path: Path) -> N
         writer.transport.abort()
 
     talk(session, client)
+
+
+def test_a_client_that_speaks_tls_before_the_session_has_begun_is_heard(tmp_path: Path) -> None:
+    server, trust = _contexts(tmp_path)
+
+    async def session(connection: Connection[bytes], machine: Lines) -> None:
+        while not connection.received_bytes:
+            await asyncio.sleep(0.01)  # the ClientHello is there before anybody has asked for it
+        await connection.start_tls(server, server_side=True)
+        assert await connection.next_event() == b"inside"
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.start_tls(trust, server_hostname="mail.example.test")
+        writer.write(b"inside\r\n")
+        await reader.read()
+
+    talk(session, client, secure_first=True)

@@ -184,6 +184,7 @@ async def _journey(house: House, message_id: str, lang: str) -> str:
     def both(tx: journeys.Tx) -> list[str]:
         return [timeline.render(journeys.steps_of(tx, found), lang) for found in sorted(journeys.find(tx, message_id))]
 
+    await house.database.write(lambda tx: None)  # takes along what waits for the next batch: that bob has fetched it
     return "\n\n".join(await house.database.read(both))
 
 

@@ -45,7 +45,7 @@ def analyse(raw: bytes, top: int = 0) -> Analysis:
     """
     headers = parse_headers(raw)
     content = raw[top:] if top else raw
-    tree = parse_message(content)
+    tree = parse_message(content, None if top else headers)
     subject = headers.first(b"subject")
     message_id = headers.first(b"message-id")
     date = headers.first(b"date")
