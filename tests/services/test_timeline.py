@@ -10,6 +10,7 @@ import pytest
 from ekiden.base.clock import Millis
 from ekiden.base.texts import languages
 from ekiden.mail.journey import (
+    Amended,
     AnyStep,
     Committed,
     Connected,
@@ -20,6 +21,7 @@ from ekiden.mail.journey import (
     Fetched,
     Judged,
     Queued,
+    RemoteReplied,
     Secured,
     SenderGiven,
     Step,
@@ -55,6 +57,10 @@ def test_every_step_has_a_sentence_in_every_language(kind: type[Step]) -> None:
     (Failed(T, "a@b.test", "550", True), "waited too long"),
     (Deferred(T, "a@b.test", "451", Millis(T + 1000)), "2026-09-21 14:13:21 UTC"),
     (Fetched(T, "bob", "IMAP", "mutt"), "by IMAP with mutt"),
+    (RemoteReplied(T, "mx.b.test", "", "220 hi"), "mx.b.test greeted us: 220 hi"),
+    (RemoteReplied(T, "mx.b.test", "RCPT TO:<a@b.test>", "250 ok"), "We said RCPT TO:<a@b.test>; mx.b.test answered 250 ok"),
+    (RemoteReplied(T, "mx.b.test", ".", "250 ok"), "We ended the message"),
+    (Amended(T, "+Date, -Bcc, x"), "Date added, Bcc removed, x"),
 ])
 def test_the_sentence_fits_the_fields(step: Step, words: str) -> None:
     assert words in sentence(step)
@@ -75,6 +81,13 @@ def test_lines_are_in_order_of_time_and_stable() -> None:
 def test_reading_by_pop3_names_its_own_protocol_and_section() -> None:
     told = as_json([Fetched(T, "bob", "POP3")])[0]
     assert (told["protocol"], told["rfc"]) == ("POP3", "RFC 1939 §5")
+
+
+@pytest.mark.parametrize(("command", "rfc"), [
+    ("", "RFC 5321 §3.1"), ("RCPT TO:<a@b.test>", "RFC 5321 §4.1.1.3"), ("STARTTLS", "RFC 3207 §4"), ("XYZ", "RFC 5321 §4.2"),
+])
+def test_what_a_remote_host_answered_names_the_section_of_the_command(command: str, rfc: str) -> None:
+    assert lines([RemoteReplied(T, "mx.b.test", command, "250 ok")])[0].rfc == rfc
 
 
 def test_json_holds_the_fields_and_the_explanation() -> None:

@@ -24,6 +24,7 @@ from ekiden.mail.journey import (
     Fetched,
     Judged,
     Queued,
+    RemoteReplied,
     Secured,
     SenderGiven,
     Step,
@@ -32,6 +33,19 @@ from ekiden.mail.journey import (
 _TIME_COLUMN = 12
 _GAP = "  "
 _NARROWEST = 40
+_SECTIONS = {
+    "": "RFC 5321 §3.1",
+    "EHLO": "RFC 5321 §4.1.1.1",
+    "HELO": "RFC 5321 §4.1.1.1",
+    "MAIL": "RFC 5321 §4.1.1.2",
+    "RCPT": "RFC 5321 §4.1.1.3",
+    "DATA": "RFC 5321 §4.1.1.4",
+    ".": "RFC 5321 §4.1.1.4",
+    "RSET": "RFC 5321 §4.1.1.5",
+    "QUIT": "RFC 5321 §4.1.1.10",
+    "STARTTLS": "RFC 3207 §4",
+    "AUTH": "RFC 4954 §4",
+}
 _NO_BREAK = "\0"  # no sentence holds it: steps hold printable text
 
 
@@ -166,6 +180,10 @@ def _variant(step: Step) -> str:
             return "-held"
         case Dialled() if step.error:
             return "-error"
+        case RemoteReplied(command=""):
+            return "-greeting"
+        case RemoteReplied(command="."):
+            return "-end"
         case Failed(expired=True):
             return "-expired"
         case Fetched() if step.client:
@@ -187,7 +205,12 @@ def _protocol(step: Step) -> str:
 
 
 def _rfc(step: Step) -> str:
-    return "RFC 1939 §5" if isinstance(step, Fetched) and step.protocol == "POP3" else step.RFC
+    """Where a step is explained: often the section of the very command."""
+    if isinstance(step, Fetched) and step.protocol == "POP3":
+        return "RFC 1939 §5"
+    if isinstance(step, RemoteReplied):
+        return _SECTIONS.get(step.command.partition(" ")[0].upper(), step.RFC)
+    return step.RFC
 
 
 def _fields(step: Step) -> Iterator[tuple[str, object]]:
