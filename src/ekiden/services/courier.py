@@ -26,7 +26,7 @@ from ekiden.services.schedule import Schedule, gives_up_at, next_try, wants_dela
 from ekiden.smtp.replies import Reply
 from ekiden.store import journeys, messages, queue
 from ekiden.store.blob import BlobStore
-from ekiden.store.changes import Changes
+from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Database, Tx
 from ekiden.store.messages import Sendable
 from ekiden.store.queue import Batch, Status
@@ -34,6 +34,7 @@ from ekiden.store.queue import Batch, Status
 _LOOK_AGAIN_S = 3600.0  # with nothing due
 _LOOK_WHILE_BUSY_S = 1.0
 _FOR_ANOTHER_LANE = 4  # so many batches wait before a next hop gets one more connection
+_SPARE_S = 60  # of a lease, for recording what an attempt brought
 _RECORD_TRIES = 10
 _RECORD_PAUSE_S = 1.0
 _HEADER_BYTES = 262_144
@@ -43,7 +44,10 @@ Log = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class CourierSettings:
-    """owner: names this process in leases. lease_s: longer than an attempt. lanes: at the same time, in all and for one next hop."""
+    """owner: names this process in leases. lease_s: made longer than an attempt where it is not.
+
+    lanes: at the same time, in all; lanes_per_hop: for one next hop.
+    """
 
     owner: str
     schedule: Schedule = field(default_factory=Schedule)
@@ -90,6 +94,7 @@ class Courier:
         self._changes = changes
         self._log = log
         self._chance = chance
+        self._lease_ms = 1000 * max(settings.lease_s, settings.attempt_s + _SPARE_S)
         self._hops: dict[str, _Hop] = {}
         self._lanes: set[asyncio.Task[None]] = set()
         self._busy_lanes = 0
@@ -101,9 +106,14 @@ class Courier:
         """Something may be due."""
         self._woken.set()
 
+    def _hear(self, account: AccountId) -> None:
+        if account == QUEUE:
+            self.wake()
+
     async def run(self) -> None:
         """Work until stop() or cancellation. Raises StoreError only if the store fails at the start."""
         await self._database.write(lambda tx: queue.forget_leases(tx, self._settings.owner))
+        self._changes.on_poke(self._hear)
         try:
             while not self._stopping:
                 self._woken.clear()
@@ -140,7 +150,7 @@ class Courier:
         if room <= 0:
             return
         now = self._clock.now()
-        until = Millis(now + 1000 * settings.lease_s)
+        until = Millis(now + self._lease_ms)
         per_hop = 4 * settings.lanes_per_hop
         batches = await self._database.write(
             lambda tx: queue.lease_due(tx, owner=settings.owner, now=now, until=until, count=room, busy=busy, per_hop=per_hop)
