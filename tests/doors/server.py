@@ -46,6 +46,7 @@ class Settings:
     outbound_port: int = 25
     host: str = "127.0.0.1"
     ports: Mapping[str, int] = field(default_factory=dict)
+    password: str = PASSWORD
     more: Mapping[str, Sequence[str]] = field(default_factory=dict)
     network: str | None = None  # the path of a network namespace to run in
     mx_host: str | None = None  # where the MX door listens, if not on `host`
@@ -65,7 +66,7 @@ class Ekiden:
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(self._toml())
         for name in self.settings.accounts:
-            self.command("account", "add", self.address(name), "--password-stdin", input=PASSWORD + "\n")
+            self.command("account", "add", self.address(name), "--password-stdin", input=self.settings.password + "\n")
         self.start()
 
     def _toml(self) -> str:
@@ -154,7 +155,7 @@ class Ekiden:
 
     def login(self, name: str) -> Login:
         """The account's name and password."""
-        return Login(self.address(name), PASSWORD)
+        return Login(self.address(name), self.settings.password)
 
     def door(self, name: str) -> Door:
         """A listening port as foreign clients are told of it."""
@@ -176,7 +177,7 @@ class Ekiden:
             client.starttls(context=self.trusted())
         with client:
             if name is not None:
-                client.login(self.address(name), PASSWORD)
+                client.login(self.address(name), self.settings.password)
             yield client
 
     @contextmanager
@@ -190,7 +191,7 @@ class Ekiden:
         if starttls:
             client.starttls(self.trusted())
         with client:
-            client.login(self.address(name), PASSWORD)
+            client.login(self.address(name), self.settings.password)
             yield client
 
     @contextmanager
@@ -204,7 +205,7 @@ class Ekiden:
         if starttls:
             client.stls(self.trusted())
         client.user(self.address(name))
-        client.pass_(PASSWORD)
+        client.pass_(self.settings.password)
         try:
             yield client
         finally:

@@ -27,9 +27,8 @@ OTHERWISE = {
 
 @pytest.fixture(scope="module")
 def testserver(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path, Path]) -> Iterator[Ekiden]:
-    settings = Settings(domain="testserver", accounts=(), more={"limits": ["message_size = 1048576"]})
+    settings = Settings(domain="testserver", accounts=("user",), password="secretpassword", more={"limits": ["message_size = 1048576"]})
     running = Ekiden(tmp_path_factory.mktemp("testserver"), certificate, settings)
-    running.command("account", "add", "user@testserver", "--password-stdin", input="secretpassword\n")
     yield running
     running.stop()
 

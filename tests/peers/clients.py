@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -74,7 +75,8 @@ def swaks(
         words += ["--tls" if door.secured == "starttls" else "--tlsc", "--tls-verify", "--tls-ca-path", str(door.authority)]
     if login is not None:
         words += ["--auth", mechanism, "--auth-user", login.user, "--auth-password", login.password]
-    done = run(words, env=tree.environment(), input=message.replace(b"\r\n", b"\n"), status=status)
+    content = message.removesuffix(b"\r\n").replace(b"\r\n", b"\n")  # swaks ends the last line itself
+    done = run(words, env=tree.environment(), input=content, status=status)
     return (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
@@ -117,7 +119,7 @@ def mbsync(folder: Path, door: Door, login: Login, *, boxes: Sequence[str] = ("*
             f"Host {door.host}",
             f"Port {door.port}",
             f"User {login.user}",
-            f"Pass {login.password}",
+            f'Pass "{login.password}"',
             "SSLType " + {"no": "None", "starttls": "STARTTLS", "tls": "IMAPS"}[door.secured],
             f"CertificateFile {door.authority}",
             "",
@@ -145,8 +147,12 @@ def mbsync(folder: Path, door: Door, login: Login, *, boxes: Sequence[str] = ("*
 
 
 def maildir(folder: Path) -> list[bytes]:
-    """The messages of one Maildir, oldest first by name."""
-    return [file.read_bytes() for sub in ("cur", "new") for file in sorted((folder / sub).glob("*"))]
+    """The messages of one Maildir, oldest first by name, without the X-TUID field that mbsync adds to what it copies."""
+    return [
+        re.sub(rb"(?m)^X-TUID: .*\n", b"", file.read_bytes(), count=1)
+        for sub in ("cur", "new")
+        for file in sorted((folder / sub).glob("*"))
+    ]
 
 
 def fetchmail(folder: Path, door: Door, login: Login, *, protocol: str = "POP3", keep: bool = False) -> list[bytes]:
