@@ -60,8 +60,8 @@ def test_problems_are_told_in_japanese_too(file: Path) -> None:
     ("x = " + "[" * 5000 + "]" * 5000, "ekiden.toml: is not valid TOML"),
     (SMALL + "[tls]\ncertificate = 'c.pem'\n", "ekiden.toml:3: tls.certificate: certificate and key belong together"),
     (SMALL + "[listeners]\nimap = ['127.0.0.1:143']\n", "ekiden.toml:3: listeners.imap: a listener for imap needs tls"),
-    (SMALL + "[listeners]\nmx = ['127.0.0.1:25']\nweb = ['127.0.0.1:25']\n",
-     "ekiden.toml:4: listeners.web[0]: 127.0.0.1:25 is given to mx"),
+    (SMALL + "[listeners]\nmx = ['127.0.0.1:25', '127.0.0.1:25']\n",
+     "ekiden.toml:3: listeners.mx[1]: 127.0.0.1:25 is given to mx"),
     (SMALL + "[outbound.smarthost]\nuser = 'x'\n", "ekiden.toml:3: outbound.smarthost.user: a user needs a password_file"),
     (SMALL + "[outbound.smarthost]\npassword_file = 'x'\n",
      "ekiden.toml:3: outbound.smarthost.password_file: a password_file needs a user"),
@@ -84,8 +84,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_port_that_the_system_chooses_may_stand_twice(file: Path) -> None:
-    file.write_text(SMALL + "[listeners]\nmx = ['127.0.0.1:0']\nweb = ['127.0.0.1:0']\n")
-    assert load(file, {}).listeners.web == (Endpoint("127.0.0.1", 0),)
+    file.write_text(SMALL + "[listeners]\nmx = ['127.0.0.1:0', '127.0.0.1:0']\n")
+    assert load(file, {}).listeners.mx == (Endpoint("127.0.0.1", 0),) * 2
 
 
 def test_the_environment_wins_over_the_file(file: Path) -> None:

@@ -15,7 +15,7 @@ def test_every_setting_is_on_the_page() -> None:
 def test_ranges_are_told_in_the_unit_of_the_setting() -> None:
     ranges = {".".join(entry.place): range_of(entry) for entry in settings()}
     assert ranges["limits.smtp_command"] == "512B to 64KiB"
-    assert ranges["timeouts.smtp.data_rate"] == "0B/s or more"
+    assert ranges["queue.delay_notice"] == "0s to 30d"
     assert ranges["log.format"] == "text, json"
     assert ranges["outbound.port"] == "1 to 65535"
     assert ranges["hostname"] == ""

@@ -6,8 +6,9 @@ import ast
 import re
 
 import pytest
-from tests.house.source import PROJECT, modules, tree
+from tests.house.source import PACKAGE, PROJECT, modules, tree
 
+from ekiden.app import config, wiring
 from ekiden.app.settings_page import page
 from ekiden.services.explain import explain
 from ekiden.smtp import replies
@@ -39,6 +40,16 @@ def _table() -> dict[str, list[str]]:
 def test_the_settings_page_is_current() -> None:
     written = (PROJECT / "docs" / "settings.md").read_text("utf-8")
     assert written == page(), "run: ekiden config docs > docs/settings.md"
+
+
+def test_every_setting_is_used_by_the_program() -> None:
+    users = [file for file in (PACKAGE / "app").rglob("*.py") if file.name not in ("config.py", "settings_page.py")]
+    program = "\n".join(file.read_text("utf-8") for file in users)
+    known = [entry.place for entry in config.settings() if entry.kind != "table" and entry.place != ("store", "url")]
+    doors = wiring.DOORS
+    idle = [".".join(place) for place in known if place[-1] not in doors and not re.search(rf"\.{place[-1]}\b", program)]
+    assert idle == []
+    assert {place[-1] for place in known if place[0] == "listeners"} == set(doors)
 
 
 def test_every_cited_rfc_is_in_the_table() -> None:

@@ -17,7 +17,7 @@ from ekiden.base.errors import BadValue, ConfigError
 from ekiden.base.settings import Entry, FromEnvironment, Problem, Setting, convert, entries, nearest, to_table, toml_text
 from ekiden.base.texts import text
 from ekiden.base.tomllines import Place, find_lines
-from ekiden.base.units import Bytes, BytesPerSecond, Seconds, size_text
+from ekiden.base.units import Bytes, Seconds, size_text
 from ekiden.mail.address import parse_domain
 
 _FILE_BYTES = 1_048_576
@@ -66,7 +66,6 @@ class Listeners:
     imaps: Annotated[Doors, _door("IMAP with TLS from the first byte, usually port 993.")] = ()
     pop3: Annotated[Doors, _door("POP3 with STLS, usually port 110.")] = ()
     pop3s: Annotated[Doors, _door("POP3 with TLS from the first byte, usually port 995.")] = ()
-    web: Annotated[Doors, _door("HTTP for the web pages.")] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,35 +173,21 @@ class Limits:
     recipients: Annotated[int, Setting("Recipients of one message; more get 452 4.5.3.", low=100, high=100_000)] = 1000
     messages_per_connection: Annotated[int, Setting("Messages over one SMTP connection.", low=1, high=1_000_000)] = 100
     message_size: Annotated[Bytes, Setting("One message; announced with SIZE.", low=65_536, high=2_000_000_000)] = 50_000_000
-    header_size: Annotated[Bytes, Setting("The header block of a message.", low=65_536, high=16_777_216)] = 1_048_576
-    header_fields: Annotated[int, Setting("Header fields of a message.", low=100, high=100_000)] = 2000
-    header_field: Annotated[Bytes, Setting("One header field.", low=1000, high=16_777_216)] = 262_144
-    mime_depth: Annotated[int, Setting("Parts within parts.", low=10, high=200)] = 100
-    mime_parts: Annotated[int, Setting("MIME parts that are looked at.", low=100, high=100_000)] = 10_000
-    mime_parameters: Annotated[int, Setting("Parameters of one MIME field.", low=16, high=1024)] = 128
-    received_hops: Annotated[int, Setting("Received fields after which a message is taken for a loop.", low=100, high=1000)] = 100
     soft_errors: Annotated[int, Setting("Errors of a client after which it is answered slowly.", low=1, high=1000)] = 10
     hard_errors: Annotated[int, Setting("Errors of a client after which its connection ends.", low=1, high=10_000)] = 20
     junk_commands: Annotated[int, Setting("NOOP, VRFY, RSET and the like before a message.", low=10, high=100_000)] = 100
-    reply_line: Annotated[Bytes, Setting("One line of another server's reply.", low=512, high=65_536)] = 4096
-    reply_size: Annotated[Bytes, Setting("One whole reply of another server.", low=4096, high=1_048_576)] = 65_536
-    reply_lines: Annotated[int, Setting("Lines of one reply of another server.", low=20, high=10_000)] = 100
     imap_command_before_login: Annotated[
         Bytes, Setting("One IMAP command with its literals, before sign-in.", low=1024, high=1_048_576)
     ] = 8192
     imap_command: Annotated[
         Bytes, Setting("The same after sign-in; the message of APPEND counts against message_size.", low=8192, high=16_777_216)
     ] = 65_536
-    imap_nesting: Annotated[int, Setting("Brackets within brackets of an IMAP command.", low=5, high=100)] = 20
     imap_literals: Annotated[int, Setting("Literals of one IMAP command.", low=10, high=10_000)] = 100
-    imap_pipelined: Annotated[int, Setting("IMAP commands of one client that wait at the same time.", low=1, high=1000)] = 10
     mailboxes: Annotated[int, Setting("Mailboxes of one account.", low=10, high=1_000_000)] = 10_000
     keywords: Annotated[int, Setting("Different keywords in one mailbox.", low=10, high=10_000)] = 256
     mailbox_name: Annotated[Bytes, Setting("The name of a mailbox with all its levels.", low=64, high=8192)] = 1024
     mailbox_levels: Annotated[int, Setting("Mailboxes within mailboxes.", low=5, high=200)] = 50
     pop3_line: Annotated[Bytes, Setting("One POP3 command line with its CRLF.", low=255, high=65_536)] = 512
-    http_header: Annotated[Bytes, Setting("The head of an HTTP request.", low=8192, high=1_048_576)] = 32_768
-    http_body: Annotated[Bytes, Setting("The body of an HTTP request.", low=65_536, high=1_000_000_000)] = 10_000_000
     connections: Annotated[int, Setting("Connections at the same time, each process.", low=10, high=1_000_000)] = 5000
     connections_per_address: Annotated[int, Setting("The same from one address.", low=1, high=1_000_000)] = 50
 
@@ -212,11 +197,7 @@ class SmtpTimeouts:
     """How long an SMTP client may take (RFC 5321 §4.5.3.2)."""
 
     command: Annotated[Seconds, Setting("From a reply to the end of the next whole command line.", low=10, high=3600)] = 300
-    command_under_stress: Annotated[Seconds, Setting("The same while nearly all connections are in use.", low=1, high=300)] = 10
-    data: Annotated[Seconds, Setting("Between two blocks of a message.", low=10, high=3600)] = 180
-    data_rate: Annotated[BytesPerSecond, Setting("The slowest message, averaged over a minute; 0 allows any.")] = 500
     message: Annotated[Seconds, Setting("One whole message.", low=60, high=86_400)] = 1800
-    judgement: Annotated[Seconds, Setting("From the final dot to our answer; then 451.", low=5, high=600)] = 120
     handshake: Annotated[Seconds, Setting("A TLS handshake.", low=5, high=600)] = 60
     auth: Annotated[Seconds, Setting("One answer in an AUTH exchange.", low=10, high=3600)] = 300
 
@@ -258,14 +239,6 @@ class Pop3Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebTimeouts:
-    """How long a browser may take."""
-
-    header: Annotated[Seconds, Setting("The head of a request.", low=1, high=600)] = 15
-    idle: Annotated[Seconds, Setting("Silence between two requests.", low=1, high=3600)] = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long anybody may take."""
 
@@ -273,7 +246,6 @@ class Timeouts:
     outbound: OutboundTimeouts = field(default_factory=OutboundTimeouts)
     imap: ImapTimeouts = field(default_factory=ImapTimeouts)
     pop3: Pop3Timeouts = field(default_factory=Pop3Timeouts)
-    web: WebTimeouts = field(default_factory=WebTimeouts)
     shutdown: Annotated[Seconds, Setting("From a stop signal until open conversations are cut.", high=600)] = 20
 
 
