@@ -143,6 +143,7 @@ class ScriptedHost:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.settimeout(30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each reply leaves at once, as from a host that gathers none
         talk = _Talk(self, sock)
         try:
             talk.run()
