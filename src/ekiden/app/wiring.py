@@ -53,6 +53,7 @@ from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
+from ekiden.services.upkeep import Upkeep
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store.blobs.files import FileBlobs
@@ -115,6 +116,7 @@ class House:
         self.arrivals = Arrivals(
             self.database, self.changes, self.clock, self.world, config.hostname, outside=_outside(config, mode), on_queued=self.wake
         )
+        self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=f"{config.hostname}/{node}")
         limits = config.limits
         self.seats = Seats()
         self.mailboxes = Mailboxes(
@@ -151,7 +153,7 @@ class House:
         """Work that runs beside the doors as long as the process lives; own_listeners() must have been called."""
         self.courier = self._make_courier()
         self.on_queue(self.courier.wake)
-        return [self.courier.run()]
+        return [self.courier.run(), self.upkeep.run()]
 
     async def stop(self) -> None:
         """End the background work in good order."""
@@ -219,6 +221,7 @@ class House:
             command_bytes=limits.smtp_command,
             auth_bytes=limits.smtp_auth_line,
             dropped_bytes=limits.overlong_discard,
+            line_bytes=limits.text_line,
             recipients=limits.recipients,
             messages=limits.messages_per_connection,
             errors_soft=limits.soft_errors,

@@ -101,14 +101,17 @@ class FileBlobs:
     def older_than(self, seconds: float) -> Iterator[BlobId]:
         """Blobs that were last written so long ago; leftovers in tmp/ of that age are removed on the way."""
         limit = time.time() - seconds
-        for folder in sorted(self._root.iterdir()):
-            for file in sorted(folder.iterdir()):
-                if file.stat().st_mtime >= limit:
-                    continue
-                if folder.name == "tmp":
-                    file.unlink(missing_ok=True)
-                else:
-                    yield BlobId(file.name)
+        try:
+            for folder in sorted(self._root.iterdir()):
+                for file in sorted(folder.iterdir()):
+                    if not _untouched_since(file, limit):
+                        continue
+                    if folder.name == "tmp":
+                        file.unlink(missing_ok=True)
+                    else:
+                        yield BlobId(file.name)
+        except OSError as error:
+            raise StoreError(f"{self._root}: {error.strerror}") from error
 
     def folder_for(self, id: BlobId) -> Path:
         """The folder of a blob, made (and its name synced) if it is not there."""
@@ -117,6 +120,13 @@ class FileBlobs:
             folder.mkdir(mode=0o700, exist_ok=True)
             self._disk.sync_directory(self._root)
         return folder
+
+
+def _untouched_since(file: Path, limit: float) -> bool:
+    try:
+        return file.stat().st_mtime < limit
+    except FileNotFoundError:
+        return False  # its message was given up meanwhile
 
 
 class FileWriter:
