@@ -93,9 +93,10 @@ class Desk:
         """Answer until the machine needs more bytes."""
         while (event := self.machine.next_event()) is not None:
             self.events.append(event)
-            self._on(event)
+            self.on(event)
 
-    def _on(self, event: ServerEvent) -> None:
+    def on(self, event: ServerEvent) -> None:
+        """Answer one event."""
         machine = self.machine
         match event:
             case Hello():
