@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from tests.net.test_connection import Lines, echo
 
 from ekiden.base.endpoint import Endpoint
 from ekiden.net.connection import Connection
 from ekiden.net.listener import Crowd, Door, Listener, bind, network_of
-from tests.net.test_connection import Lines, echo
 
 
 def _door(lines: list[str]) -> Door:
@@ -49,7 +49,7 @@ def test_the_excess_from_one_network_hears_the_refusal_and_a_free_place_is_taken
         writer.close()
         clients[0][1].write(b"QUIT\r\n")
         await clients[0][0].read()
-        while listener.sessions > 1:
+        while listener.sessions > 1:  # noqa: ASYNC110  # a listener tells nobody that a session has ended
             await asyncio.sleep(0.01)
         reader, writer = await asyncio.open_connection(*where)
         writer.write(b"y\r\n")

@@ -21,5 +21,5 @@ class SystemClock:
 
     async def sleep_until(self, at: Millis) -> None:
         """Return when the wall clock is at or past at; a clock that jumps forward is noticed within a minute."""
-        while (left := at - self.now()) > 0:
-            await asyncio.sleep(min(left / 1000, 60.0))  # a clock sends no event when it jumps
+        while (left := at - self.now()) > 0:  # noqa: ASYNC110  # a clock sends no event when it jumps
+            await asyncio.sleep(min(left / 1000, 60.0))
