@@ -194,9 +194,15 @@ def test_no_literal_that_is_too_big_or_misspelt_is_asked_for(announced: bytes) -
     assert talk.names == [b"NOOP"]
 
 
-def test_a_bare_line_feed_ends_no_command() -> None:
+def test_a_bare_line_feed_announces_no_literal() -> None:
     talk = _talk(b"a LOGIN {10}\nb NOOP\r\n", State.NOT_AUTHENTICATED)
-    assert talk.lines == [b"* BAD A line ends with CR LF", b"b OK done"]
+    assert talk.lines[0].startswith(b"a BAD ")
+    assert talk.lines[1:] == [b"b OK done"]
+
+
+def test_a_bare_line_feed_ends_a_command() -> None:
+    talk = _talk(b"a NOOP\nb IDLE\nDONE\nc APPEND INBOX {1+}\r\nx\n")
+    assert talk.lines == [b"a OK done", b"+ Waiting", b"b OK idle", b"c OK appended"]
 
 
 def test_a_huge_unasked_literal_closes_the_connection() -> None:  # IM-03

@@ -72,7 +72,6 @@ def test_keys_become_a_tree(raw: bytes, key: SearchKey) -> None:
     [
         b"",
         b"FOO",
-        b"SEEN  UNSEEN",
         b"()",
         b"(SEEN",
         b"OR SEEN",

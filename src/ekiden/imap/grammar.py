@@ -135,7 +135,7 @@ def parenthesized(reader: Reader, piece: Callable[[Reader], T], *, empty: bool =
     found: list[T] = []
     if not (empty and reader.peek() == b")"):
         found.append(piece(reader))
-        while reader.skip(b" "):
+        while reader.more() and reader.peek() != b")":
             found.append(piece(reader))
     reader.close()
     return found
@@ -197,7 +197,7 @@ def flags(reader: Reader) -> tuple[str, ...]:
     if reader.peek() == b"(":
         return flag_list(reader)
     found = [flag(reader)]
-    while reader.skip(b" "):
+    while reader.more() and not reader.at_end():
         found.append(flag(reader))
     return tuple(dict.fromkeys(found))
 

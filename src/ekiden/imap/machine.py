@@ -276,7 +276,7 @@ class ImapServer(Generic[S]):
                 if line is None:
                     return None
                 self._mode = _Mode.ASKED
-                return IdleDone(line.upper() == b"DONE\r\n") if mode is _Mode.IDLE else AuthResponse(_sasl_line(line))
+                return IdleDone(_without_end(line).upper() == b"DONE") if mode is _Mode.IDLE else AuthResponse(_sasl_line(line))
             else:
                 return None
 
@@ -336,11 +336,10 @@ class ImapServer(Generic[S]):
     def _piece(self, line: bytes) -> Request[S] | None:
         """One line of a command. Returns the request if it is the last one and all is well."""
         self._size += len(line)
+        # Only CRLF makes an announcement; a command itself may end in a bare LF, as people at a terminal type it. Nothing can be
+        # hidden so: there is no other reading of these bytes further on.
         marker = _MARKER.search(line)
-        if marker is None and not line.endswith(b"\r\n"):
-            self._refuse(Kind.BAD, "A line ends with CR LF", marker)
-            return None
-        self._text += line if marker else line[:-2]
+        self._text += line if marker else _without_end(line)
         try:
             request = self._parse()
         except Incomplete:
@@ -460,7 +459,7 @@ class ImapServer(Generic[S]):
             return None
         self._mode = _Mode.ASKED
         self._stream = None
-        if line == b"\r\n":
+        if not _without_end(line):
             return LiteralEnd()
         marker = _MARKER.search(line)
         if marker is not None and marker[2]:
@@ -483,9 +482,14 @@ def _literal_size(marker: re.Match[bytes]) -> int | None:
     return int(digits)
 
 
+def _without_end(line: bytes) -> bytes:
+    """A line without CRLF or LF."""
+    return line[:-2] if line.endswith(b"\r\n") else line[:-1]
+
+
 def _sasl_line(line: bytes) -> bytes | None:
     """The client's response, decoded; None for "*" (cancelled) and for what is not the one base64 form of anything."""
-    return decode_base64(line[:-2]) if line.endswith(b"\r\n") else None
+    return decode_base64(_without_end(line))
 
 
 def decode_base64(raw: bytes) -> bytes | None:

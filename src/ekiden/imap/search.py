@@ -141,7 +141,7 @@ def search_program(reader: Reader) -> SearchKey:
             raise Refusal("Charset not known", b"BADCHARSET (US-ASCII UTF-8)")
         reader.space()
     keys = [_key(reader, 1)]
-    while reader.skip(b" "):
+    while reader.more() and not reader.at_end():
         keys.append(_key(reader, 1))
     return keys[0] if len(keys) == 1 else And(tuple(keys))
 
@@ -153,7 +153,7 @@ def _key(reader: Reader, depth: int) -> SearchKey:
     if first == b"(":
         reader.open()
         keys = [_key(reader, depth + 1)]
-        while reader.skip(b" "):
+        while reader.more() and reader.peek() != b")":
             keys.append(_key(reader, depth + 1))
         reader.close()
         return keys[0] if len(keys) == 1 else And(tuple(keys))

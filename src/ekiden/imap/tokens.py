@@ -71,13 +71,22 @@ class Reader:
         return self.at >= len(self.line)
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Nothing but spaces may be left."""
+        self.more()
         if self.at < len(self.line):
             raise self.error("end of the command")
 
     def space(self) -> None:
-        """Exactly one space (RFC 3501 §9, note 2)."""
-        self.expect(b" ")
+        """One space (RFC 3501 §9, note 2), looser: or several, since clients send them."""
+        if not self.more():
+            raise self.error("space")
+
+    def more(self) -> bool:
+        """Take spaces, if any come next: there is one thing more."""
+        start = self.at
+        while self.line.startswith(b" ", self.at):
+            self.at += 1
+        return self.at > start
 
     def expect(self, word: bytes) -> None:
         """These bytes, letters in any case."""
@@ -204,6 +213,7 @@ class Reader:
     def open(self) -> None:
         """A left parenthesis; at most MAX_NESTING in one another."""
         self.expect(b"(")
+        self.more()
         self._depth += 1
         if self._depth > MAX_NESTING:
             raise BadValue("list", b"", f"more than {MAX_NESTING} in one another")

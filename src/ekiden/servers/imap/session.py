@@ -198,6 +198,8 @@ class ImapSession:
         lines = view.apply(news, expunge=expunge)
         if lines:
             self.machine.send(lines)
+        if news.new and not snapshot.read_only:
+            await self.mailboxes.recent_shown(snapshot.id)
 
     # ---- answering ------------------------------------------------------------------------------
 

@@ -17,6 +17,10 @@ from ekiden.imap.sequence import SequenceSet
 from ekiden.services.mailbox import Entry, News, Snapshot
 
 
+def _system_first(flag: str) -> tuple[bool, str]:
+    return (not flag.startswith("\\"), flag)
+
+
 class View:
     """The selected mailbox as the client knows it."""
 
@@ -51,11 +55,11 @@ class View:
         return found
 
     def flags_of(self, entry: Entry) -> bytes:
-        """Flags of a message in parentheses, \\Recent among them where it is."""
-        flags = sorted(entry.flags)
+        """Flags of a message in parentheses, \\Recent among them where it is; system flags first."""
+        flags = list(entry.flags)
         if entry.uid >= self.snapshot.recent_from:
             flags.append("\\Recent")
-        return responses.flag_list(flags)
+        return responses.flag_list(sorted(flags, key=_system_first) if len(flags) > 1 else flags)
 
     def told(self, entries: Iterable[Entry]) -> None:
         """The client knows these flags already, or did not want to hear of them."""

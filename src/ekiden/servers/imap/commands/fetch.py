@@ -41,7 +41,7 @@ async def _fetch(session: ImapSession, request: Asked, args: Args) -> None:
     view = session.selected()
     items = args[1]
     if request.uid and Attribute.UID not in items:
-        items = (Attribute.UID, *items)  # RFC 3501 §6.4.8
+        items = (*items, Attribute.UID)  # RFC 3501 §6.4.8
     uids = view.uids(args[0], by_uid=request.uid)
     count = 0
     if any(isinstance(item, BodyItem) for item in items):
@@ -105,7 +105,7 @@ async def _fetch_contents(session: ImapSession, view: View, uids: Sequence[int],
         read: list[Entry] = []
         async for content in session.mailboxes.contents(mailbox, ranges):
             entry = content.details.entry
-            asked = (*items, Attribute.FLAGS) if entry.uid in seen and Attribute.FLAGS not in items else items
+            asked = (Attribute.FLAGS, *items) if entry.uid in seen and Attribute.FLAGS not in items else items
             await _send_message(session, view, content, asked)
             count += 1
             read.append(entry)
@@ -205,7 +205,8 @@ class _Sections:
         if text is Text.MIME:
             return 0 if part is self._root else top + part.header_at, top + part.body_at
         if not part.is_message:
-            return None
+            # RFC 9051 §6.4.5.1: these texts belong to messages only; of what is none they are empty, as other servers say.
+            return top + part.end, top + part.end
         inner = part.children[0]
         return _of_message(text, top + inner.header_at, top + inner.body_at, top + inner.end)
 

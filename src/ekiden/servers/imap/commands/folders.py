@@ -24,6 +24,8 @@ async def _create(session: ImapSession, request: Asked, name: str) -> None:
 
 async def _delete(session: ImapSession, request: Asked, name: str) -> None:
     await session.mailboxes.delete(session.account, name)
+    if session.view is not None and session.view.snapshot.name == name:
+        session.deselect()  # as other servers do: the client knows what it has deleted
     await session.done("Deleted")
 
 

@@ -28,11 +28,10 @@ def _fields(reader: Reader) -> Fields:
     found: Fields = {}
     reader.open()
     while reader.peek() != b")":
-        if found:
-            reader.space()
         name = reader.string()
         reader.space()
         value = reader.nstring()
+        reader.more()
         # RFC 2971 §3.3: the limits, and that no name comes twice.
         if len(found) == _MOST_PAIRS or len(name) > _LONGEST_NAME or len(value or b"") > _LONGEST_VALUE or name.lower() in found:
             raise BadValue("ID fields", name, "too many, too long or twice the same")

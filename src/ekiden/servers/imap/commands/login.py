@@ -32,7 +32,7 @@ def _mechanism(reader: Reader) -> tuple[str, bytes | None]:
     reader.space()
     name = reader.atom().decode("ascii")
     # The initial response may be longer than an atom's grammar allows to say: base64 with "=" (RFC 4959 §3).
-    return name, reader.atom() if reader.skip(b" ") else None
+    return name, reader.atom() if reader.more() and not reader.at_end() else None
 
 
 def _needs_tls(session: ImapSession) -> None:
