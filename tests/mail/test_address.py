@@ -106,3 +106,44 @@ def test_domains_and_literals() -> None:
     for raw in ("192.0.2.1", "[]", "[x]", "[IPv6:]", "[192.0.2.1", "[0192.0.2.1]"):
         with pytest.raises(BadValue):
             parse_address_literal(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b";for i in 0 1 2 3 4 5;do read r;done;sh;exit 0;",
+        b"${run{/bin/sh -c id}}@local.test",
+        b":include:/etc/passwd@local.test",
+        b"*)(uid=*@local.test",
+        b"a<b>@local.test",
+        b"v@remote.test@local.test",
+        b"v@remote.test@[127.0.0.1]",
+        b'"v@remote.test"',
+        b"alice@xn--zzzzzzzz9999999.test",
+        b"alice@" + b"x" * 200 + b".test",
+    ],
+)
+def test_old_attacks_on_what_runs_behind_an_address_are_no_paths(raw: bytes) -> None:
+    with pytest.raises(BadValue):
+        parse_path(raw, utf8=True, what="forward")
+
+
+@pytest.mark.parametrize(
+    ("raw", "local"),
+    [
+        (b"\"x'/**/UNION/**/SELECT/**/X'00'--\"@evil.test", "x'/**/UNION/**/SELECT/**/X'00'--"),
+        (b'"|/bin/sh"@local.test', "|/bin/sh"),
+        (b'"v@remote.test"@local.test', "v@remote.test"),
+        (b"v%remote.test@local.test", "v%remote.test"),
+        (b"remote.test!v@local.test", "remote.test!v"),
+        (b"alice+a/b@local.test", "alice+a/b"),
+        ("mi\u212ae@local.test".encode(), "mi\u212ae"),
+    ],
+)
+def test_a_strange_local_part_stays_as_it_is_written(raw: bytes, local: str) -> None:
+    assert parse_path(raw, utf8=True, what="forward").local == local
+
+
+def test_a_full_width_domain_is_the_domain_that_it_maps_to() -> None:
+    path = parse_path("alice@\uff4c\uff4f\uff43\uff41\uff4c.test".encode(), utf8=True, what="forward")
+    assert path == Path("alice", Domain("local.test"))
