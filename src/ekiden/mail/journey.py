@@ -139,6 +139,18 @@ class Deposited(Step, frozen=True, tag="deposited"):
     uid: int
 
 
+class Appended(Step, frozen=True, tag="appended"):
+    """A client put the message into a mailbox itself; no server brought it."""
+
+    LAYER: ClassVar[str] = "application"
+    PROTOCOL: ClassVar[str] = "IMAP"
+    RFC: ClassVar[str] = "RFC 9051 §6.3.12"
+
+    account: str
+    mailbox: str
+    uid: int
+
+
 class Queued(Step, frozen=True, tag="queued"):
     """A copy waits to be sent on. status: "due" or "held"; because says why it is held."""
 
@@ -262,7 +274,7 @@ class Fetched(Step, frozen=True, tag="fetched"):
 
 
 AnyStep: TypeAlias = (
-    Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Judged | Amended | Deposited
+    Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Judged | Amended | Appended | Deposited
     | Queued | Committed | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
     | Handled | Fetched
 )

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import IdMaker
+from ekiden.mail import journey
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.intake import INLINE_BYTES, Intake, Intakes
 from ekiden.services.intake import Stored as StoredContent
 from ekiden.services.mailbox_values import Appended, MailboxLimits, MailboxRefused, Why
 from ekiden.services.quota import room_in_quota
-from ekiden.store import mailboxes, messages
+from ekiden.store import accounts, journeys, mailboxes, messages
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx
 
@@ -77,11 +78,13 @@ class Appending:
             wanted = {flag.lower() for _, flags, _, _ in self._ended for flag in flags if not flag.startswith("\\")}
             if len(known | wanted) > self._limits.keywords:
                 raise MailboxRefused(Why.LIMIT, f"at most {self._limits.keywords} keywords")
+            owner = accounts.account_by_id(tx, m.account)
             uids = []
             for message, flags, date, _ in self._ended:
                 messages.insert(tx, message)
                 uid, _ = messages.deposit(tx, m.id, message.id, internal_date=date, size=message.blob.size, flags=flags)
                 uids.append(uid)
+                journeys.add_steps(tx, message.id, [journey.Appended(message.received_at, owner.name if owner else "", m.name, uid)])
             return Appended(m.uid_validity, tuple(uids))
 
         appended = await self._database.write(work)
