@@ -187,6 +187,15 @@ async def _journey(house: House, message_id: str, lang: str) -> str:
     return "\n\n".join(await house.database.read(both))
 
 
+def _command() -> str:
+    """How whoever reads this calls us, from where he stands."""
+    called = Path(sys.argv[0])
+    if called.name != "ekiden":
+        return "python -m ekiden"
+    path = called.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else "ekiden"
+
+
 def _next_steps(config: Config, data: Path, lang: str) -> str:
     doors = config.listeners
     return text(
@@ -199,6 +208,7 @@ def _next_steps(config: Config, data: Path, lang: str) -> str:
         imaps=doors.imaps[0],
         pop3=doors.pop3[0],
         pop3s=doors.pop3s[0],
+        command=_command(),
         password=PASSWORD,
         domain=DOMAIN,
         settings=data / "ekiden.toml",
