@@ -31,7 +31,6 @@ from ekiden.store.database import Database, Tx
 from ekiden.store.messages import Sendable
 from ekiden.store.queue import Batch, Status
 
-_LOOK_AGAIN_S = 3600.0  # with nothing due
 _LOOK_WHILE_BUSY_S = 1.0
 _FOR_ANOTHER_LANE = 4  # so many batches wait before a next hop gets one more connection
 _SPARE_S = 60  # of a lease, for recording what an attempt brought
@@ -118,7 +117,8 @@ class Courier:
             while not self._stopping:
                 self._woken.clear()
                 try:
-                    await self._lease()
+                    while await self._lease() and self._has_more and not self._stopping:
+                        continue
                 except StoreError as error:
                     self._log("queue-unreadable", level="error", error=error)
                     await asyncio.sleep(_RECORD_PAUSE_S)
@@ -142,13 +142,14 @@ class Courier:
 
     # ---- what is due ---------------------------------------------------------------------------------
 
-    async def _lease(self) -> None:
+    async def _lease(self) -> int:
+        """Take what is due, as far as there is room; how many batches."""
         settings = self._settings
         room = 2 * settings.lanes - sum(len(hop.waiting) for hop in self._hops.values())
         busy = [name for name, hop in self._hops.items() if len(hop.waiting) >= settings.lanes_per_hop]
         self._has_more = bool(busy) or room <= 0
         if room <= 0:
-            return
+            return 0
         now = self._clock.now()
         until = Millis(now + self._lease_ms)
         per_hop = 4 * settings.lanes_per_hop
@@ -162,6 +163,7 @@ class Courier:
         if len(batches) == room or per_hop in per_name.values():
             self._has_more = True
         self._open_lanes()
+        return len(batches)
 
     def _open_lanes(self) -> None:
         settings = self._settings
@@ -193,7 +195,8 @@ class Courier:
                 await asyncio.wait({waking}, timeout=_LOOK_WHILE_BUSY_S)
                 return
             now = self._clock.now()
-            at = Millis(now + round(1000 * _LOOK_AGAIN_S)) if due is None else Millis(max(due, now + 1))
+            again = now + self._lease_ms  # by then, whoever died with a lease has lost it
+            at = Millis(again if due is None else max(min(due, again), now + 1))
             sleeping = asyncio.get_running_loop().create_task(self._clock.sleep_until(at))
             try:
                 await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)

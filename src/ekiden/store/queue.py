@@ -21,6 +21,8 @@ from ekiden.smtp.replies import Reply
 from ekiden.store.columns import integer, optional_integer, optional_text, string
 from ekiden.store.database import Row, Tx
 
+_SAMPLE = 1000  # copies that are looked at for one lease
+
 
 class Status(Enum):
     """What is to be done with a copy."""
@@ -107,7 +109,7 @@ def lease_due(
     """Take up to count batches that are due, at most per_hop for one next hop, none for those in busy. The longest due come first."""
     batches = []
     listed = msgspec.json.encode(sorted(busy)).decode()
-    for row in tx.all("due_batches", now=now, busy=listed, count=count, per_hop=per_hop):
+    for row in tx.all("due_batches", now=now, busy=listed, count=count, per_hop=per_hop, sample=_SAMPLE):
         envelope_id, next_hop = EnvelopeId(integer(row, 0)), string(row, 1)
         taken = tx.all("lease", owner=owner, until=until, now=now, envelope=envelope_id, next_hop=next_hop)
         deliveries = tuple(_delivery(each) for each in taken)
@@ -141,7 +143,7 @@ def delay_reported(tx: Tx, deliveries: Sequence[DeliveryId], now: Millis) -> Non
 
 
 def next_due(tx: Tx) -> Millis | None:
-    """When the next copy is due, or its lease ends; None if nothing waits."""
+    """When the next copy that nobody has leased is due; None if there is none. A lease that ends tells nobody: look again in time."""
     value = optional_integer(tx.one("next_due"), 0)
     return Millis(value) if value is not None else None
 

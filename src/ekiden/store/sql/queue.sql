@@ -15,19 +15,23 @@ VALUES (:envelope, :recipient, :original, :notify, :next_hop, :status, :now, 0, 
 
 -- name: due_batches
 -- Envelopes and next hops that are due and that nobody works on, the longest due first, at most :per_hop for one next hop.
+-- Only the :sample copies that are longest due are looked at, so that a long queue does not cost more than a short one.
 SELECT envelope_id, next_hop, due FROM (
   SELECT envelope_id, next_hop, MIN(due_at) AS due, ROW_NUMBER() OVER (PARTITION BY next_hop ORDER BY MIN(due_at)) AS place
-  FROM delivery
-  WHERE status = 'due' AND due_at <= :now AND lease_until < :now
-    AND next_hop NOT IN (SELECT value FROM {EACH}(:busy))
+  FROM (
+    SELECT envelope_id, next_hop, due_at FROM delivery
+    WHERE status = 'due' AND due_at <= :now AND lease_until < :now
+      AND next_hop NOT IN (SELECT value FROM {EACH}(:busy))
+    ORDER BY due_at LIMIT :sample
+  ) AS oldest
   GROUP BY envelope_id, next_hop
 ) AS found
 WHERE place <= :per_hop ORDER BY due LIMIT :count;
 
 -- name: lease
--- Take all due copies of one envelope for one next hop.
+-- Take all due copies of one envelope for one next hop. (By the index of envelopes: || keeps the engine off that of next hops.)
 UPDATE delivery SET lease_owner = :owner, lease_until = :until
-WHERE envelope_id = :envelope AND next_hop = :next_hop AND status = 'due' AND due_at <= :now AND lease_until < :now
+WHERE envelope_id = :envelope AND next_hop || '' = :next_hop AND status = 'due' AND due_at <= :now AND lease_until < :now
 RETURNING id, recipient, original, notify, attempts, queued_at, delay_reported_at;
 
 -- name: delivery_finish
@@ -49,8 +53,8 @@ UPDATE delivery SET lease_owner = '', lease_until = 0 WHERE id = :id AND lease_o
 UPDATE delivery SET delay_reported_at = :now WHERE id = :id;
 
 -- name: next_due
--- When there is something to do.
-SELECT MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) FROM delivery WHERE status = 'due';
+-- When there is something to do for who holds no lease.
+SELECT due_at FROM delivery WHERE status = 'due' AND lease_until = 0 ORDER BY due_at LIMIT 1;
 
 -- name: leases_forget
 -- Leases of a process that is known to be gone.
