@@ -139,7 +139,8 @@ def test_an_answer_of_64_kib_is_read_and_not_kept() -> None:
             assert len(found) == 3_500
         assert [by for _, _, by in server.queries] == ["udp", "tcp"] * 2
 
-    run(story, served=FakeZone({"huge.test": [Txt((b"%d" % n,)) for n in range(3_500)]}), cache_bytes=1 << 20, question_s=10.0)
+    huge = FakeZone({"huge.test": [Txt((b"%d" % n,)) for n in range(3_500)]})
+    run(story, served=huge, cache_bytes=1 << 20, question_s=20.0, patience_s=9.0)
 
 
 def test_a_server_that_knows_no_edns_is_asked_without() -> None:
@@ -331,6 +332,17 @@ def test_closing_ends_what_is_under_way() -> None:
             await task
 
     run(story, question_s=30.0)
+
+
+def test_questions_that_are_given_up_leave_no_socket() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for n in range(20):
+            failed = await question(resolver, f"{n}.mute.test")
+            assert failed.because == "timeout"
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"]}), question_s=0.02, patience_s=0.005)
 
 
 def test_the_servers_of_the_system(tmp_path: Path) -> None:

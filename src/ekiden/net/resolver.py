@@ -202,22 +202,21 @@ class DnsResolver:
         loop = asyncio.get_running_loop()
         id = secrets.randbits(16)
         # A connected socket of its own: the system picks a random port, and drops what other addresses send to it.
-        transport, protocol = await loop.create_datagram_endpoint(
-            lambda: _Exchange(loop, question, id), remote_addr=(server.host, server.port)
-        )
-        try:
+        with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect((server.host, server.port))
             self.sent += 1
-            transport.sendto(encode_question(question, id, edns=edns))
-            return await protocol.heard
-        finally:
-            transport.close()
+            sock.send(encode_question(question, id, edns=edns))
+            while True:
+                heard = decode_answer(await loop.sock_recv(sock, _PACKET_BYTES), question, id)
+                if heard is not None:
+                    return heard
 
     async def _by_tcp(self, server: Endpoint, question: Question) -> Heard:
         loop = asyncio.get_running_loop()
         id = secrets.randbits(16)
         query = encode_question(question, id)
-        family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
+        with socket.socket(_family(server), socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
             self.sent += 1
             await loop.sock_connect(sock, (server.host, server.port))
@@ -271,30 +270,6 @@ class MessageResolver:
             return Answer(question, Finding.FAILED, because="no time left")
 
 
-class _Exchange(asyncio.DatagramProtocol):
-    """Waits for the one datagram that answers; others are dropped."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, question: Question, id: int) -> None:
-        self._question = question
-        self._id = id
-        self.heard: asyncio.Future[Heard] = loop.create_future()
-
-    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
-        if self.heard.done():
-            return
-        heard = decode_answer(data, self._question, self._id)
-        if heard is not None:
-            self.heard.set_result(heard)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.heard.done():
-            self.heard.set_exception(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.heard.done():
-            self.heard.cancel()
-
-
 class _Cache:
     """Answers by question until their time is over; the least used leave first."""
 
@@ -341,6 +316,10 @@ class _Cache:
 def _size(answer: Answer) -> int:
     """About how many bytes an answer takes in memory."""
     return 500 + 2 * len(str(answer)) + 100 * len(answer.records)
+
+
+def _family(server: Endpoint) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in server.host else socket.AF_INET
 
 
 async def _read_exactly(sock: socket.socket, length: int) -> bytes:
