@@ -86,3 +86,16 @@ def test_a_password_is_never_sent_in_clear(server: Ekiden) -> None:
 ])
 def test_what_cannot_be_sent_is_told(server: Ekiden, words: tuple[str, ...], status: int) -> None:
     server.command("send", *words, status=status)
+
+
+def test_a_running_server_tries_at_once_what_was_released(server: Ekiden) -> None:
+    words = ("send", "--from", "alice@one.test", "--to", "y@two.test", "--user", "alice@one.test", "--password-stdin")
+    server.command(*words, input=PASSWORD + "\n")
+    server.command("queue", "release", "--all")
+    for _ in range(30):  # each look takes a third of a second
+        (waiting,) = json.loads(server.command("queue", "list", "--json"))
+        if waiting["attempts"]:
+            break
+    assert waiting["attempts"] == 1
+    assert "DNS" in waiting["reply"]
+    server.command("queue", "drop", "--all")

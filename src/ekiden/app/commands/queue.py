@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -14,11 +16,13 @@ from ekiden.base.clock import Millis
 from ekiden.base.ids import EnvelopeId, id_text
 from ekiden.mail.journey import Handled
 from ekiden.store import journeys, queue
+from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Tx
 from ekiden.store.queue import Waiting
 
 _HEADS = ("id", "status", "sender", "recipient", "next-hop", "attempts", "due", "reply")
 _ALL = 1_000_000
+_NODES = 1_000_000  # far above the numbers of processes that serve
 
 
 @click.group("queue")
@@ -86,10 +90,20 @@ def _change(cli: Cli, name: str, change: Callable[[Tx, EnvelopeId, Millis], int]
         for envelope in envelopes:
             done += await database.write(one(envelope))
             move(1)
+        _wake_courier(run_dir)
         return done
 
+    run_dir = Path(cli.config().data_dir) / "run"
     with cli.store(create=False) as database, progress(name, len(envelopes), quiet=cli.as_json or len(envelopes) < 20) as move:
         return run(all_of_them())
+
+
+def _wake_courier(run_dir: Path) -> None:
+    """Tell a server that runs to look again; without one there is nobody to tell."""
+    if run_dir.is_dir():
+        changes = Changes(run_dir, _NODES + os.getpid())
+        changes.poke(QUEUE)
+        changes.close()
 
 
 def _everything(tx: Tx) -> list[EnvelopeId]:
