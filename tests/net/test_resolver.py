@@ -334,13 +334,17 @@ def test_closing_ends_what_is_under_way() -> None:
     run(story, question_s=30.0)
 
 
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_questions_that_are_given_up_leave_no_socket() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = _open_files()
         for n in range(20):
             failed = await question(resolver, f"{n}.mute.test")
             assert failed.because == "timeout"
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+        assert _open_files() <= before + 1
 
     run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"]}), question_s=0.02, patience_s=0.005)
 
