@@ -105,3 +105,16 @@ def test_postfix_refuses_an_address_and_the_report_names_it(pair: tuple[Ekiden, 
     assert b"multipart/report" in report
     assert b"Final-Recipient: rfc822; nobody@two.test" in report
     assert b"550 5.1.1" in report
+
+
+def test_postfix_as_smarthost_takes_all_outgoing_mail(
+    pair: tuple[Ekiden, Postfix], tmp_path: Path, certificate: tuple[Path, Path, Path]
+) -> None:
+    _ekiden, postfix = pair
+    smarthost = [f'server = "127.0.0.1:{postfix.port}"', 'tls = "opportunistic"']
+    inner = Ekiden(tmp_path, certificate, Settings(domain="inner.test", accounts=("alice",), more={"outbound.smarthost": smarthost}))
+    before = postfix.count("carol@two.test")
+    with inner.smtp("submissions", "alice") as client:
+        client.sendmail("alice@inner.test", ["carol@two.test"], LETTER.replace(b"alice@one", b"alice@inner"))
+    until(lambda: postfix.count("carol@two.test") == before + 1, "it went through the smarthost")
+    inner.stop()
