@@ -87,6 +87,8 @@ def test_the_case_of_a_name_means_nothing() -> None:
     encode_question(MX, 7),                                                                     # a question
     answer(question=Question(Mx, "two.test")),                                                  # wrong name
     answer(question=Question(A, "one.test")),                                                   # wrong type
+    answer()[:12] + b"\xc0\x0c\x00\x0f\x00\x01",                                                # DN-04: points to itself
+    answer()[:20],
 ])
 def test_what_is_not_our_answer_is_ignored(packet: bytes) -> None:
     assert decode_answer(packet, MX, 7) is None  # DN-01
@@ -102,12 +104,18 @@ def test_what_is_not_our_answer_is_ignored(packet: bytes) -> None:
     (answer(flags="QR RD"), "a lame server"),
     (answer("victim.test. 60 MX 10 a.test."), "an answer about another name"),                  # DN-06
     (answer("one.test. 60 MX 10 a.test.")[:-3], "malformed answer (FormError)"),                # DN-04
-    (answer()[:12] + b"\xc0\x0c\x00\x0f\x00\x01", "malformed answer (BadPointer)"),
     (answer() + b"\x00", "malformed answer (TrailingJunk)"),
 ])
 def test_a_failure_is_never_none(packet: bytes, because: str) -> None:
     found = heard(packet)
     assert (found.finding, found.because, found.records) == (Finding.FAILED, because, ())
+
+
+def test_a_name_that_points_to_itself_is_malformed() -> None:
+    packet = bytearray(answer()[: 12 + 14])
+    packet[6:8], packet[8:12] = b"\0\1", bytes(4)
+    record = b"\xc0\x1a\x00\x0f\x00\x01\x00\x00\x01\x2c\x00\x04\x00\x0a\xc0\x1a"
+    assert heard(bytes(packet) + record).because == "malformed answer (BadPointer)"  # DN-04
 
 
 def test_an_mx_record_of_one_byte_is_malformed() -> None:

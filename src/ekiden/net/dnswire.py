@@ -71,11 +71,11 @@ def decode_answer(packet: bytes, question: Question, id: int) -> Heard | None:
     if packet[4:6] == b"\0\0" and packet[3] & 0x0F:
         # A server that did not understand us repeats nothing but the id.
         return Heard(because=_rcode_text(packet[3] & 0x0F), again_without_edns=packet[3] & 0x0F in (1, 4))
+    if not _repeats(packet, question):
+        return None
+    if packet[2] & 0x02:
+        return Heard(truncated=True)
     try:
-        if not _repeats(dns.message.from_wire(packet, question_only=True, ignore_trailing=True), question):
-            return None
-        if packet[2] & 0x02:
-            return Heard(truncated=True)
         message = dns.message.from_wire(packet)
     except (dns.exception.DNSException, ValueError, IndexError) as error:
         return Heard(because=f"malformed answer ({type(error).__name__})")
@@ -141,15 +141,12 @@ def _negative_ttl(message: dns.message.Message) -> int:
     return LEAST_TTL_S
 
 
-def _repeats(message: dns.message.Message, question: Question) -> bool:
-    if len(message.question) != 1:
-        return False
-    asked = message.question[0]
-    return (
-        asked.rdclass == dns.rdataclass.IN
-        and dns.rdatatype.to_text(asked.rdtype) == question.kind.TYPE
-        and _text(asked.name) == question.name
-    )
+def _repeats(packet: bytes, question: Question) -> bool:
+    """Whether the one question in the packet is ours; a name in it has nothing to be compressed with, so bytes will do."""
+    name = b"".join(bytes((len(label),)) + label.encode("ascii") for label in question.name.split(".")) + b"\0"
+    asked = packet[12 : 12 + len(name) + 4]
+    kind_and_class = dns.rdatatype.from_text(question.kind.TYPE).to_bytes(2, "big") + b"\0\1"
+    return packet[4:6] == b"\0\1" and asked[: len(name)].lower() == name and asked[len(name) :] == kind_and_class
 
 
 def _has(section: Iterable[dns.rrset.RRset], kind: dns.rdatatype.RdataType) -> bool:

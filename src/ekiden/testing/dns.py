@@ -155,8 +155,8 @@ class Mischief(Enum):
     TRUNCATED_THEN_CLOSED = auto()  # and TCP closes without an answer
     GARBAGE_FIRST = auto()  # random bytes, then a lie with another id, with another question, from another port; then the truth
     WRONG_OWNER = auto()  # the records belong to another name
-    MALFORMED = auto()  # a compression pointer that points to itself
-    ONE_BYTE_MX = auto()  # an MX record whose data is one byte
+    MALFORMED = auto()  # MX only: a compression pointer that points to itself
+    ONE_BYTE_MX = auto()  # MX only: a record whose data is one byte
     DRIP = auto()  # TC, then TCP sends one byte a second
     AUTHENTIC = auto()  # sets the AD bit
     NOT_RECURSIVE = auto()  # gives a CNAME without what it points to
@@ -294,9 +294,9 @@ class ServedZone:
         else:
             self._fill(response, answer, mischief)
         if mischief is Mischief.MALFORMED:
-            return response.to_wire()[:12] + b"\xc0\x0c\x00\x0f\x00\x01"  # the name in the question points to itself
+            return _with_record(query, None)
         if mischief is Mischief.ONE_BYTE_MX:
-            return _with_one_byte_mx(query)
+            return _with_record(query, b"\x0a")
         return response.to_wire(max_size=65_535)
 
     def _fill(self, response: dns.message.Message, answer: Answer, mischief: Mischief | None) -> None:
@@ -391,9 +391,11 @@ def _bare_header(id: int, rcode: int) -> bytes:
     return struct.pack("!HBBHHHH", id, 0x80, rcode, 0, 0, 0, 0)
 
 
-def _with_one_byte_mx(query: dns.message.Message) -> bytes:
-    response = bytearray(dns.message.make_response(query, recursion_available=True).to_wire()[:12])
-    response[6:8] = b"\x00\x01"  # one answer record
-    response[8:12] = bytes(4)
-    question = query.question[0].name.to_wire() or b"\x00"
-    return bytes(response) + question + b"\x00\x0f\x00\x01" + b"\xc0\x0c\x00\x0f\x00\x01\x00\x00\x01\x2c\x00\x01\x0a"
+def _with_record(query: dns.message.Message, data: bytes | None) -> bytes:
+    """An answer with one MX record of just this data; None: its owner's name is a pointer to that pointer."""
+    header = bytearray(dns.message.make_response(query, recursion_available=True).to_wire()[:12])
+    header[6:12] = b"\x00\x01" + bytes(4)  # one answer, nothing else
+    question = (query.question[0].name.to_wire() or b"\x00") + b"\x00\x0f\x00\x01"
+    owner = (0xC000 | (12 if data is not None else 12 + len(question))).to_bytes(2, "big")
+    data = data or b""
+    return bytes(header) + question + owner + b"\x00\x0f\x00\x01\x00\x00\x01\x2c" + len(data).to_bytes(2, "big") + data
