@@ -19,7 +19,7 @@ import pytest
 from tests.crash.ledger import Heard, Ledger, Line, Verdict, id_of, is_whole, judge
 from tests.doors.server import Ekiden, Settings
 
-RECOVERY_S = 5.0
+RECOVERY_S = 15.0  # from kill to an answer by IMAP, beside eleven clients that hammer; the bar of 5 s is for an idle machine
 _BROKEN = (OSError, smtplib.SMTPException, imaplib.IMAP4.error)
 
 
@@ -203,6 +203,18 @@ def _everything(server: Ekiden) -> dict[str, list[bytes]]:
     return found
 
 
+def _uids_when_it_answers(server: Ekiden, seconds: float = 20.0) -> dict[str, tuple[bytes, list[int]]]:
+    """As _uids; tries again while connections break: they may have come to a socket of a process that was just dying."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return _uids(server)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 def _uids(server: Ekiden) -> dict[str, tuple[bytes, list[int]]]:
     seen = {}
     for name, box in (("alice", "INBOX"), ("bob", "INBOX"), ("alice", "Sent")):
@@ -227,8 +239,8 @@ def _run(server: Ekiden, kills: int, dice: random.Random) -> Verdict:
             server.kill()
             began = time.monotonic()
             server.start()
+            now = _uids_when_it_answers(server)
             recovered.append(time.monotonic() - began)
-            now = _uids(server)
             for box, (validity, uids) in known.items():
                 assert now[box][0] == validity, "UIDVALIDITY has changed"
                 assert set(uids) <= set(now[box][1]), "a message that was shown is gone"
@@ -252,12 +264,14 @@ def _run(server: Ekiden, kills: int, dice: random.Random) -> Verdict:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("processes", [1, 2])
 def test_after_kills_at_random_nothing_acknowledged_is_missing_and_nothing_is_doubled(
-    tmp_path: Path, certificate: tuple[Path, Path, Path]
+    tmp_path: Path, certificate: tuple[Path, Path, Path], processes: int
 ) -> None:
-    settings = Settings(doors=("mx", "submissions", "imaps"), more={"limits": ["connections_per_address = 500"]})
+    more = {"": [f"processes = {processes}"], "limits": ["connections_per_address = 500"]}
+    settings = Settings(doors=("mx", "submissions", "imaps"), more=more)
     server = Ekiden(tmp_path / "ekiden", certificate, settings)
-    verdict = _run(server, kills=6, dice=random.Random(20261124))
+    verdict = _run(server, kills=6 if processes == 1 else 3, dice=random.Random(processes))
     print(f"ledger: {verdict.acknowledged} acknowledged, {verdict.open} open ({verdict.open_arrived} arrived)")
     assert verdict.is_clean, verdict
     assert verdict.acknowledged > 100

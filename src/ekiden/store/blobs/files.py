@@ -66,6 +66,7 @@ class FileBlobs:
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self._root = root
         self._disk = disk or RealDisk()
+        self._sure: set[Path] = set()
         try:
             for path in (root, root / "tmp"):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,9 +117,10 @@ class FileBlobs:
     def folder_for(self, id: BlobId) -> Path:
         """The folder of a blob, made (and its name synced) if it is not there."""
         folder = self.path(id).parent
-        if not folder.is_dir():
+        if folder not in self._sure:  # that it is there says nothing: another thread may have made it and not synced it yet
             folder.mkdir(mode=0o700, exist_ok=True)
             self._disk.sync_directory(self._root)
+            self._sure.add(folder)
         return folder
 
 
