@@ -229,6 +229,18 @@ def test_an_address_literal_needs_no_dns(tmp_path: Path) -> None:
     assert relay.resolver.asked == []
 
 
+def test_tls_with_an_address_literal(tmp_path: Path) -> None:
+    with ScriptedHost(tls=server_tls(tmp_path)) as host:
+        relay = Relay(FakeZone({}), tmp_path, settings(host.port))
+        assert replies(asyncio.run(relay.attempt(a_batch(next_hop="[127.0.0.1]")))) == ["250 2.0.0"]
+    assert host.messages[0].secure
+
+
+def test_an_address_outside_ascii(tmp_path: Path) -> None:
+    with ScriptedHost() as host:
+        assert replies(attempt(host, tmp_path, a_batch("jörg@remote.test"))) == ["553 5.6.7"]
+
+
 def test_our_own_listener_is_never_dialled(tmp_path: Path) -> None:
     """Row OU-20: the same address with another port is."""
     with ScriptedHost() as ours, ScriptedHost() as other:

@@ -395,3 +395,31 @@ def test_methods_at_the_wrong_time() -> None:
             call()
     with pytest.raises(ProtocolError):
         us.content(b"x")
+
+
+REPLIES = st.sampled_from(
+    ["250 ok\r\n", "250-a\r\n250 b\r\n", "354 go\r\n", "550 5.1.1 no\r\n", "450 later\r\n", "421 bye\r\n", "220 hi\r\n", "x\r\n", "250-"]
+)
+
+
+@given(st.lists(REPLIES, max_size=12), st.booleans(), st.booleans())
+def test_whatever_a_host_says_each_recipient_gets_one_result(said: list[str], pipelining: bool, lmtp: bool) -> None:
+    us = client("220 mx\r\n", "250-mx\r\n250 PIPELINING\r\n" if pipelining else "250 mx\r\n", lmtp=lmtp)
+    us.send("a@b.test", ["x@c.test", "y@c.test"], size=10)
+    events = []
+    for each in [*said, None]:
+        if each is None:
+            us.receive_eof()
+        else:
+            us.receive(each.encode())
+        while (event := us.next_event()) is not None:
+            events.append(event)
+            if isinstance(event, ContentWanted):
+                us.content(b"x\r\n")
+                us.end_content()
+            elif isinstance(event, MessageDone) and us.is_idle:
+                us.quit()
+    [done] = [event for event in events if isinstance(event, MessageDone)]
+    assert len(done.results) == 2
+    assert all(result.reply.text.isprintable() for result in done.results)
+    assert us.wants_close

@@ -135,6 +135,9 @@ class Conversation:
         except BadValue as error:
             self.drop(str(error))
             reply = Reply(554, (5, 6, 0), (f"the message cannot be sent: {error.what}",))
+            if error.what == "path":
+                # gap: SMTPUTF8 (RFC 6531 §3.4); until then an address outside ASCII cannot be handed over.
+                reply = Reply(553, (5, 6, 7), (f"an address that {self.host} cannot be told",))
             return MessageDone(tuple(Result(reply, is_remote=False) for _ in recipients))
         except BaseException:
             self._connection.abort()
@@ -221,8 +224,8 @@ class Conversation:
 
     async def _handshake(self, context: ssl.SSLContext) -> None:
         try:
-            self.tls = await self._connection.start_tls(context, server_side=False, hostname=self.host)
-        except (ProtocolError, Unreachable) as error:
+            self.tls = await self._connection.start_tls(context, server_side=False, hostname=_tls_name(self.host))
+        except (ProtocolError, Unreachable, ValueError) as error:  # ValueError: a name that TLS cannot carry
             self.drop(str(error))
             raise TlsFailed(str(error)) from error
         self.steps.append(
@@ -263,6 +266,11 @@ class Conversation:
         for exchange in machine.take_exchanges():
             self.steps.append(journey.RemoteReplied(self._clock.now(), self.host, exchange.command, exchange.reply.text))
         return event if event is not None else Broken("the connection ended", machine.waiting_for)
+
+
+def _tls_name(host: str) -> str:
+    """A host as TLS names it: an address literal without its brackets."""
+    return host.strip("[]").removeprefix("IPv6:")
 
 
 async def converse(

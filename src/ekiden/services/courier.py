@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ekiden.base.clock import Millis, Timer
@@ -99,6 +100,7 @@ class Courier:
         self._busy_lanes = 0
         self._woken = asyncio.Event()
         self._stopping = False
+        self._ended: asyncio.Event | None = None  # while run() runs
         self._has_more = False
 
     def wake(self) -> None:
@@ -111,6 +113,7 @@ class Courier:
 
     async def run(self) -> None:
         """Work until stop() or cancellation. Raises StoreError only if the store fails at the start."""
+        self._ended = asyncio.Event()
         await self._database.write(lambda tx: queue.forget_leases(tx, self._settings.owner))
         self._changes.on_poke(self._hear)
         try:
@@ -124,21 +127,40 @@ class Courier:
                     await asyncio.sleep(_RECORD_PAUSE_S)
                 await self._rest()
         finally:
-            for lane in self._lanes:
-                lane.cancel()
+            self._ended.set()
+            if not self._stopping:  # cancelled: nobody will wait for the lanes
+                for lane in self._lanes:
+                    lane.cancel()
 
     async def stop(self, grace_s: float = 10.0) -> None:
         """Take nothing new, give running attempts grace_s to end, then drop them; their leases run out."""
         self._stopping = True
         self._woken.set()
+        untried = [batch for hop in self._hops.values() for batch in hop.waiting]
         for hop in self._hops.values():
             hop.waiting.clear()
+        await self._give_back(untried)
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=grace_s)
         for lane in list(self._lanes):
             lane.cancel()
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=1.0)
+        if self._ended is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._ended.wait()
+
+    async def _give_back(self, batches: Sequence[Batch]) -> None:
+        """End leases of what was not tried; where the store fails they run out, or are forgotten at the next start."""
+
+        def work(tx: Tx) -> None:
+            for batch in batches:
+                queue.release_lease(tx, batch)
+
+        if batches:
+            with suppress(StoreError):
+                await self._database.write(work)
 
     # ---- what is due ---------------------------------------------------------------------------------
 
@@ -156,6 +178,9 @@ class Courier:
         batches = await self._database.write(
             lambda tx: queue.lease_due(tx, owner=settings.owner, now=now, until=until, count=room, busy=busy, per_hop=per_hop)
         )
+        if self._stopping:
+            await self._give_back(batches)
+            return 0
         per_name: dict[str, int] = {}
         for batch in batches:
             self._hops.setdefault(batch.next_hop, _Hop()).waiting.append(batch)
@@ -232,7 +257,7 @@ class Courier:
         """One batch; returns the conversation if another message can go over it."""
         if batch.until - self._clock.now() < 1000 * self._settings.attempt_s:
             # It has waited here so long that the lease may end before the attempt does.
-            await self._database.write(lambda tx: queue.release_lease(tx, batch))
+            await self._give_back([batch])
             return conversation
         sendable = await self._database.read(lambda tx: messages.sendable(tx, batch.envelope.id))
         if sendable is None:
