@@ -108,7 +108,7 @@ async def _keep_open(
 
     house = House(config, note)
     for name, password in accounts:
-        stored = Passwords().hash(password.encode())
+        stored = Passwords(memory_kib=64, passes=1).hash(password.encode())
         await house.database.write(
             lambda tx, name=name, stored=stored: account_rows.create_account(  # type: ignore[misc]
                 tx, name, [f"{name}@example.test"], stored, house.clock.now()
