@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
+from tests.services.test_mailbox import World, in_world, message
 
 from ekiden.base.clock import Millis
 from ekiden.base.errors import StoreError
@@ -81,3 +83,19 @@ def test_a_file_that_is_gone_or_too_short_is_an_error(tmp_path: Path) -> None:
             await Content(_details(100), None, None, blobs).read()
 
     asyncio.run(main())
+
+
+def test_a_damaged_message_is_not_shown_and_the_others_are(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        await world.append("INBOX", message(1), message(2), message(3))
+        box = await world.service.open(world.account, "INBOX")
+        rot = apsw.Connection(str(tmp_path / "ekiden.db"))
+        rot.execute("UPDATE message SET content = CAST(replace(CAST(content AS TEXT), 'body', 'bodi') AS BLOB) WHERE subject = 'number 2'")
+        rot.close()
+        found = [content async for content in world.service.contents(box.id, [(1, 3)])]
+        assert await found[0].read() == message(1)
+        with pytest.raises(StoreError, match="damaged"):
+            await found[1].read(0, 10)
+        assert await found[2].read() == message(3)
+
+    in_world(tmp_path, work)

@@ -55,3 +55,13 @@ def test_what_is_sent_on_is_prefix_and_content(tmp_path: Path) -> None:
         assert messages.sendable(tx, EnvelopeId(2)) is None
 
     in_one(tmp_path, work)
+
+
+def test_damaged_content_is_not_sent(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        whole = a_message(content=b"\r\nx\r\n")
+        messages.insert(tx, type(whole)(**{name: getattr(whole, name) for name in whole.__slots__} | {"inline": b"\r\ny\r\n"}))
+        with pytest.raises(StoreError, match="damaged"):
+            messages.sendable(tx, EnvelopeId(1))
+
+    in_one(tmp_path, work)

@@ -16,6 +16,7 @@ from ekiden.store import flags
 from ekiden.store.blob import BlobStore
 from ekiden.store.columns import integer, octets, optional_integer, optional_octets, optional_text, string
 from ekiden.store.database import Row
+from ekiden.store.messages import is_whole
 
 PIECE_BYTES = 262_144
 
@@ -71,18 +72,23 @@ class Content:
     size == details.entry.size. whole: the complete message where it lies in memory already (small messages), else None.
     """
 
-    def __init__(self, details: Details, inline: bytes | None, blob: BlobId | None, blobs: BlobStore) -> None:
+    def __init__(
+        self, details: Details, inline: bytes | None, blob: BlobId | None, blobs: BlobStore, digest: bytes | None = None
+    ) -> None:
         self.details = details
         self.size = len(details.top) + details.content_bytes
         self._inline = inline
         self._blob = blob
         self._blobs = blobs
+        self._digest = digest
         self._whole: bytes | None = None
 
     @property
     def whole(self) -> bytes | None:
-        """The complete message, or None where it is in a file."""
+        """The complete message, or None where it is in a file. Raises StoreError if it is not what was stored."""
         if self._whole is None and self._inline is not None:
+            if self._digest is not None and not is_whole(self._inline, self.details.content_bytes, self._digest):
+                raise StoreError(f"the content of message {self.details.entry.message} is damaged")
             self._whole = self.details.top + self._inline
         return self._whole
 
@@ -148,4 +154,5 @@ def details_of(row: Row) -> Details:
 def content_of(row: Row, blobs: BlobStore) -> Content:
     """Columns of contents_between."""
     blob = optional_text(row, 18)
-    return Content(details_of(row), optional_octets(row, 19), BlobId(blob) if blob is not None else None, blobs)
+    inline = optional_octets(row, 19)
+    return Content(details_of(row), inline, BlobId(blob) if blob is not None else None, blobs, octets(row, 20))

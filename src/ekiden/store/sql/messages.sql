@@ -45,7 +45,8 @@ WHERE entry.mailbox_id = :mailbox AND entry.uid BETWEEN :first AND :last ORDER B
 -- The same, with the content where it lies in the row.
 SELECT entry.uid, entry.modseq, entry.flags, entry.keywords, entry.internal_date, entry.size, entry.message_id,
        entry.delivered_to, message.sender, message.prefix, message.size, message.header_bytes, message.envelope,
-       message.structure, message.parts, message.message_id, message.subject, message.sent_at, message.blob_id, message.content
+       message.structure, message.parts, message.message_id, message.subject, message.sent_at, message.blob_id, message.content,
+       message.sha256
 FROM entry JOIN message ON message.id = entry.message_id
 WHERE entry.mailbox_id = :mailbox AND entry.uid BETWEEN :first AND :last ORDER BY entry.uid LIMIT :count;
 
