@@ -34,3 +34,15 @@ def test_a_lease_has_one_owner_until_it_ends(tmp_path: Path) -> None:
         assert counters.take_lease(tx, "l", "a", NOW, end)
 
     in_one(tmp_path, work)
+
+
+def test_leases_of_a_former_life_are_dropped_by_name(tmp_path: Path) -> None:
+    def work(tx: Tx) -> None:
+        end = Millis(NOW + 1000)
+        for name in ("maildrop:1", "maildrop:22", "mail", "upkeep"):
+            counters.take_lease(tx, name, "a", NOW, end)
+        assert counters.drop_leases(tx, "maildrop:", "maildrop;") == 2
+        assert counters.take_lease(tx, "maildrop:22", "b", NOW, end)
+        assert not counters.take_lease(tx, "upkeep", "b", NOW, end)
+
+    in_one(tmp_path, work)

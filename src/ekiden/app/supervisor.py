@@ -41,6 +41,7 @@ class _Place:
     sockets: Sockets
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
+    starts: int = 0
     deaths: int = 0
     wanted_at: float = field(default=0.0)
 
@@ -120,12 +121,13 @@ def _look_after(place: _Place, effective: Path, log: Log, now: float) -> None:
     if now >= place.wanted_at:
         place.process = _start(place, effective)
         place.started_at = now
+        place.starts += 1
 
 
 def _start(place: _Place, effective: Path) -> subprocess.Popen[bytes]:
     """A worker by exec; it inherits its own sockets and nobody else's."""
     numbers = {name: [sock.fileno() for sock in group] for name, group in place.sockets.items()}
-    handed = {"config": str(effective), "node": place.node, "sockets": numbers, "parent": os.getpid()}
+    handed = {"config": str(effective), "node": place.node, "sockets": numbers, "parent": os.getpid(), "fresh": place.node == place.starts == 0}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
     return subprocess.Popen(
         [sys.executable, "-m", "ekiden.app.supervisor"],
@@ -140,7 +142,7 @@ def worker(handed: str) -> int:
     config = load(Path(given["config"]), {})
     sockets = {name: [socket.socket(fileno=number) for number in numbers] for name, numbers in given["sockets"].items()}
     threading.Thread(target=_follow, args=(int(given["parent"]),), daemon=True).start()
-    return run(config, sockets=sockets, node=int(given["node"]))
+    return run(config, sockets=sockets, node=int(given["node"]), fresh=bool(given["fresh"]))
 
 
 def _follow(parent: int) -> None:

@@ -45,12 +45,13 @@ def run(
     development: bool = False,
     sockets: Sockets | None = None,
     node: int = 0,
+    fresh: bool = True,
     ready: Ready | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit status.
 
     around: what stands around the house while it lives, and the mode that follows from it. sockets: already listening, by
-    door; None binds those of the configuration. ready: awaited once all doors are open; a number that it returns ends the
+    door; None binds those of the configuration. fresh: no other process of ours serves from the directory. ready: awaited once all doors are open; a number that it returns ends the
     process with that status.
     Raises ConfigError for what makes serving impossible.
     """
@@ -60,7 +61,7 @@ def run(
     if config.user is not None and os.geteuid() == 0 and sockets is None:
         drop_privileges(config.user)
     try:
-        return _run_loop(_serve(config, around, mine, node, ready))
+        return _run_loop(_serve(config, around, mine, node, fresh, ready))
     finally:
         if lock is not None:
             os.close(lock)
@@ -124,12 +125,12 @@ def _run_loop(work: Awaitable[int]) -> int:
     return uvloop.run(main())
 
 
-async def _serve(config: Config, around: Around, sockets: Sockets, node: int, ready: Ready | None) -> int:
+async def _serve(config: Config, around: Around, sockets: Sockets, node: int, fresh: bool, ready: Ready | None) -> int:
     async with around() as mode:
-        return await _serve_in(config, mode, sockets, node, ready)
+        return await _serve_in(config, mode, sockets, node, fresh, ready)
 
 
-async def _serve_in(config: Config, mode: Mode, sockets: Sockets, node: int, ready: Ready | None) -> int:
+async def _serve_in(config: Config, mode: Mode, sockets: Sockets, node: int, fresh: bool, ready: Ready | None) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[int] = loop.create_future()
 
@@ -145,6 +146,8 @@ async def _serve_in(config: Config, mode: Mode, sockets: Sockets, node: int, rea
     house.own_listeners([listener.endpoint for listener in listeners])
     tasks = [loop.create_task(_watch_certificate(house))]
     try:
+        if fresh:
+            await house.mailboxes.forget_maildrop_locks()
         tasks += [loop.create_task(work) for work in house.background()]
         for listener in listeners:
             await listener.start()

@@ -389,6 +389,7 @@ _CTIME = re.compile(
     rb"[ \t]++(?:([A-Za-z]{1,5})[ \t]++)?([0-9]{4})(?![0-9])"
 )
 _DATE_READ = 1000
+_CACHED_DATE = 64
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
@@ -398,7 +399,10 @@ def parse_date(raw: bytes) -> Millis | None:
     raw: the value, folded or not; 1,000 bytes of it are read. Years of two and three digits and the old names of zones are
     understood (RFC 5322 §4.3); a zone that is not known counts as UTC. A date before 1970 is negative.
     """
-    value = raw[:_DATE_READ]
+    return _date_cached(raw) if len(raw) <= _CACHED_DATE else _date(raw[:_DATE_READ])
+
+
+def _date(value: bytes) -> Millis | None:
     if b"\n" in value or b"\r" in value:
         value = _LINE_END.sub(b" ", value)
     if b"(" in value:
@@ -420,6 +424,10 @@ def parse_date(raw: bytes) -> Millis | None:
         offset = int(zone_hours) * 60 + int(zone_minutes)
         offset = -offset if sign == b"-" else offset
     return _millis(_full_year(year), month_number, int(day), (int(hour), int(minute), int(second or b"0")), offset)
+
+
+# A busy sender writes many messages in one second.
+_date_cached = lru_cache(maxsize=512)(_date)
 
 
 def _full_year(written: bytes) -> int:

@@ -346,6 +346,10 @@ class Mailboxes:
             lambda tx: counters.take_lease(tx, f"maildrop:{account}", owner, now, Millis(now + _LOCK_S * 1000))
         )
 
+    async def forget_maildrop_locks(self) -> None:
+        """At the start of a server: sessions that held POP3's lock died with the one before."""
+        await self._database.write(lambda tx: counters.drop_leases(tx, "maildrop:", "maildrop;"))
+
     async def unlock_maildrop(self, account: AccountId, owner: str) -> None:
         """Give POP3's lock back."""
         await self._database.write(lambda tx: counters.drop_lease(tx, f"maildrop:{account}", owner))

@@ -22,6 +22,11 @@ def take_lease(tx: Tx, name: str, owner: str, now: Millis, until: Millis) -> boo
     return tx.run("lease_take", name=name, owner=owner, now=now, until=until) == 1
 
 
+def drop_leases(tx: Tx, first: str, last: str) -> int:
+    """Leases of a former life: those with names from first up to, and without, last; how many."""
+    return tx.run("leases_drop", first=first, last=last)
+
+
 def drop_lease(tx: Tx, name: str, owner: str) -> None:
     """Give a lease back; nothing happens if it is not the owner's."""
     tx.run("lease_drop", name=name, owner=owner)

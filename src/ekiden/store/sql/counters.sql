@@ -8,6 +8,10 @@ WHERE lease.owner = excluded.owner OR lease.until < :now;
 -- Give it back.
 DELETE FROM lease WHERE name = :name AND owner = :owner;
 
+-- name: leases_drop
+-- Nobody is left of those who held them.
+DELETE FROM lease WHERE name >= :first AND name < :last;
+
 -- name: counter_add
 -- Add to a counter; a window that is over begins anew.
 INSERT INTO counter (key, count, ends_at) VALUES (:key, :amount, :ends_at)
