@@ -11,7 +11,11 @@ from ekiden.base.errors import StoreError
 from ekiden.store.engines import sqlite
 from ekiden.store.sqltext import Dialect, in_dialect, load_queries, parse_queries
 
-_BANNED = (r"\bOR (ROLLBACK|ABORT|FAIL|IGNORE|REPLACE)\b", r"::", r"\bAUTOINCREMENT\b", r"\browid\b", r"\bPRAGMA\b", r"\bGLOB\b")
+_BANNED = (
+    r"\bOR (ROLLBACK|ABORT|FAIL|IGNORE|REPLACE)\b",
+    r"::",
+    r"\b(AUTOINCREMENT|PRAGMA|GLOB|INDEXED BY|rowid)\b",
+)
 _PERCENT = Dialect({"INT": "BIGINT"}, parameter="%({})s".format)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.store.disks import FaultyDisk
 from ekiden.base.errors import StoreError
 from ekiden.store.columns import string
 from ekiden.store.database import Conflict, Database, Options, Tx, open_database
+from ekiden.store.engines.sqlite import DIALECT
+from ekiden.store.sqltext import load_queries
 
 T = TypeVar("T")
 
@@ -303,6 +306,46 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         open_database(f"sqlite://{tmp_path / 'ekiden.db'}")
+
+
+_LARGE = ("entry", "message", "delivery", "journey", "envelope", "expunged", "mailbox")
+_MAY_SCAN = frozenset({"deliveries_count", "deliveries_list"})  # lists for people
+
+
+def test_no_query_goes_through_a_whole_large_table(tmp_path: Path) -> None:
+    run(tmp_path, lambda database: database.read(names))
+    connection = apsw.Connection(str(tmp_path / "ekiden.db"))
+    found = []
+    for name, statement in load_queries(DIALECT).items():
+        parameters = dict.fromkeys(re.findall(r":([a-z_][a-z0-9_]*)", statement), 1)
+        plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        scans = [step for step in plan if step.startswith("SCAN ") and step.split(" ")[1] in _LARGE and "LIMIT 1" not in statement]
+        if scans and name not in _MAY_SCAN:
+            found.append((name, scans))
+    connection.close()
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("entries_changed", "entry_changed"),
+        ("deleted_between", "entry_deleted"),
+        ("deleted_count", "entry_deleted"),
+        ("next_due", "delivery_due"),
+        ("leases_forget", "delivery_leased"),
+        ("gone_before", "message_gone"),
+        ("blob_named", "message_blob"),
+    ],
+)
+def test_small_indexes_are_used(tmp_path: Path, query: str, index: str) -> None:
+    run(tmp_path, lambda database: database.read(names))
+    connection = apsw.Connection(str(tmp_path / "ekiden.db"))
+    statement = load_queries(DIALECT)[query]
+    parameters = dict.fromkeys(re.findall(r":([a-z_][a-z0-9_]*)", statement), 1)
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    connection.close()
+    assert any(index in step.split(" ") for step in plan), plan
 
 
 def test_a_relative_path_is_refused() -> None:

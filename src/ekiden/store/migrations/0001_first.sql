@@ -156,6 +156,7 @@ CREATE TABLE delivery (
   reply TEXT                             -- JSON of the last Reply, or NULL
 ) {TABLE};
 CREATE INDEX delivery_due ON delivery (due_at) WHERE status = 'due';
+CREATE INDEX delivery_leased ON delivery (lease_until) WHERE lease_until > 0;
 CREATE INDEX delivery_hop ON delivery (next_hop, due_at) WHERE status = 'due';
 CREATE INDEX delivery_of_envelope ON delivery (envelope_id);
 CREATE INDEX delivery_finished ON delivery (finished_at) WHERE finished_at IS NOT NULL;

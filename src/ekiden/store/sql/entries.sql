@@ -10,11 +10,12 @@ SELECT uid FROM entry WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :la
 
 -- name: deleted_between
 -- What carries \Deleted, through an index that only holds such.
-SELECT uid FROM entry WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last AND flags & 8 <> 0 ORDER BY uid;
+SELECT uid FROM entry {VIA_DELETED}
+WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last AND flags & 8 <> 0 ORDER BY uid;
 
 -- name: deleted_count
 -- How many carry \Deleted.
-SELECT COUNT(*) FROM entry WHERE mailbox_id = :mailbox AND flags & 8 <> 0;
+SELECT COUNT(*) FROM entry {VIA_DELETED} WHERE mailbox_id = :mailbox AND flags & 8 <> 0;
 
 -- name: sum_between
 -- What a range adds to the counts of its mailbox: bytes, and messages without \Seen.

@@ -26,7 +26,7 @@ WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last ORDER BY uid;
 
 -- name: entries_changed
 -- Known messages whose flags have changed after a modseq.
-SELECT uid, modseq, flags, keywords, internal_date, size, message_id FROM entry
+SELECT uid, modseq, flags, keywords, internal_date, size, message_id FROM entry {VIA_CHANGED}
 WHERE mailbox_id = :mailbox AND modseq > :since AND modseq > created_modseq AND uid < :uid_next ORDER BY uid;
 
 -- name: entry_first_unseen
