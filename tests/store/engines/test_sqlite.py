@@ -278,6 +278,34 @@ def test_the_log_is_moved_into_the_database_from_time_to_time(tmp_path: Path) ->
     assert run(tmp_path, work) < 40_000_000
 
 
+def test_a_reader_that_takes_long_holds_up_nobody(tmp_path: Path) -> None:
+    looked, enough = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> int:
+        count = len(names(tx))
+        looked.set()
+        enough.wait(20)
+        return count + len(names(tx))
+
+    def fill(tx: Tx) -> None:
+        for number in range(400):
+            tx.run("keyword_insert", mailbox=2, key=str(number), name="x" * 3000)
+        tx.run("keywords_delete", mailbox=2)
+
+    async def work(database: Database) -> None:
+        reading = asyncio.create_task(database.read(slow))
+        await asyncio.to_thread(looked.wait, 20)
+        for number in range(30):
+            await database.write(fill)
+            await database.write(lambda tx, number=number: put(tx, f"k{number:02d}"))  # type: ignore[misc]  # binds number
+        assert not reading.done()
+        enough.set()
+        assert await reading == 0
+        assert len(await database.read(names)) == 30
+
+    run(tmp_path, work)
+
+
 def test_after_close_everything_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         database = open_database(f"sqlite://{tmp_path / 'ekiden.db'}")

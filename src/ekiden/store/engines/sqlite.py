@@ -65,7 +65,15 @@ _FSYNC = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 # Pages of 4 KiB. Measured with 1,000 mailboxes: 13,300 messages/s with a checkpoint each 1,000 pages, 17,800 at 4,000.
 _CHECKPOINT_PAGES = 4_000
 _WAL_TOO_LONG_PAGES = 16 * _CHECKPOINT_PAGES
-_PRAGMAS = ("trusted_schema=OFF", "mmap_size=0", "temp_store=MEMORY", "cell_size_check=ON", "synchronous=FULL")
+_FOR_READERS_MS = 100
+_PRAGMAS = (
+    "trusted_schema=OFF",
+    "mmap_size=0",
+    "temp_store=MEMORY",
+    "cell_size_check=ON",
+    "synchronous=FULL",
+    "journal_size_limit=67108864",
+)
 
 
 class _TransactionLost(Exception):
@@ -156,9 +164,8 @@ class _Writer:
         try:
             if self.fatal is None and self._wal_pages >= _CHECKPOINT_PAGES:
                 too_long = self._wal_pages >= _WAL_TOO_LONG_PAGES
-                mode = apsw.SQLITE_CHECKPOINT_RESTART if too_long else apsw.SQLITE_CHECKPOINT_PASSIVE
                 self._wal_pages = 0
-                self._connection.wal_checkpoint(mode=mode)
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART if too_long else apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
             pass  # a long reader; the next commits try again
         except apsw.Error as error:
@@ -217,6 +224,14 @@ class _Writer:
             if not connection.in_transaction:
                 raise _TransactionLost
             tx.plain("RELEASE one")
+
+    def _checkpoint(self, mode: int) -> None:
+        """RESTART waits for readers, so that the log can begin anew; not for long, because writers wait meanwhile."""
+        self._connection.set_busy_timeout(_FOR_READERS_MS)
+        try:
+            self._connection.wal_checkpoint(mode=mode)
+        finally:
+            self._connection.set_busy_timeout(self._options.busy_ms)
 
     def _undo(self) -> None:
         try:
