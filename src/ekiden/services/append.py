@@ -84,7 +84,7 @@ class Appending:
                 messages.insert(tx, message)
                 uid, _ = messages.deposit(tx, m.id, message.id, internal_date=date, size=message.blob.size, flags=flags)
                 uids.append(uid)
-                journeys.add_steps(tx, message.id, [journey.Appended(message.received_at, owner.name if owner else "", m.name, uid)])
+                journeys.begin(tx, message.id, [journey.Appended(message.received_at, owner.name if owner else "", m.name, uid)])
             return Appended(m.uid_validity, tuple(uids))
 
         appended = await self._database.write(work)

@@ -220,7 +220,7 @@ class Arrivals:
         if placement.remote:
             self._enqueue(tx, envelope, placement.remote, steps, now)
         steps.append(journey.Committed(now, reply.text))
-        journeys.add_steps(tx, envelope.id, steps)
+        journeys.begin(tx, envelope.id, steps)
         return tuple({local.account for local in placement.local})
 
     def _enqueue(
@@ -234,6 +234,8 @@ class Arrivals:
 
 def place(envelope: Envelope, routes: Sequence[Sequence[Route]]) -> Placement:
     """All copies that the routes ask for, each once: one a mailbox, one a remote address (row SS-26)."""
+    if len(routes) == 1 and len(routes[0]) == 1 and isinstance(routes[0][0], Local):
+        return Placement((routes[0][0],), ())
     local: dict[tuple[AccountId, str], Local] = {}
     remote: dict[Path, tuple[Recipient, Remote]] = {}
     for recipient, targets in zip(envelope.recipients, routes, strict=True):

@@ -24,6 +24,7 @@ class Reply:
     enhanced: tuple[int, int, int] | None
     lines: tuple[str, ...]
     _wire: bytes = field(init=False, repr=False, compare=False, default=b"")
+    _text: str = field(init=False, repr=False, compare=False, default="")
 
     def encode(self) -> bytes:
         """The reply as it goes over the wire, with every line's CRLF; computed once.
@@ -37,11 +38,13 @@ class Reply:
     @property
     def text(self) -> str:
         """The reply as one printable line, as logs and journeys show it: "550 5.1.1 No such mailbox here"."""
-        words = [str(self.code)]
-        if self.enhanced is not None:
-            words.append("{}.{}.{}".format(*self.enhanced))
-        words += [line for line in self.lines if line]
-        return printable(" ".join(words))
+        if not self._text:
+            words = [str(self.code)]
+            if self.enhanced is not None:
+                words.append("{}.{}.{}".format(*self.enhanced))
+            words += [line for line in self.lines if line]
+            object.__setattr__(self, "_text", printable(" ".join(words)))
+        return self._text
 
     @property
     def is_positive(self) -> bool:
@@ -84,7 +87,7 @@ def _encode(reply: Reply) -> bytes:
     wire = b""
     for at, line in enumerate(reply.lines):
         head = f"{reply.code}{'-' if at < last else ' '}{enhanced}"
-        safe = "".join(c if " " <= c <= "~" else "?" for c in line)
+        safe = line if line.isascii() and line.isprintable() else "".join(c if " " <= c <= "~" else "?" for c in line)
         wire += (head + safe).encode("ascii")[:_LINE_BYTES] + b"\r\n"
     return wire
 

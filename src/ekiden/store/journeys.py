@@ -10,9 +10,14 @@ from ekiden.mail.journey import AnyStep, Step, decode_steps, encode_steps
 from ekiden.store.columns import integer, octets
 from ekiden.store.database import Tx
 
-__all__ = ["Tx", "add_steps", "find", "steps_of"]
+__all__ = ["Tx", "add_steps", "begin", "find", "steps_of"]
 
 _FOUND = 20
+
+
+def begin(tx: Tx, message: EnvelopeId, steps: Sequence[Step]) -> None:
+    """The first row of a new message's journey: all up to the commit. Raises Conflict if there is one already."""
+    tx.run("journey_begin", message=message, steps=encode_steps(steps))
 
 
 def add_steps(tx: Tx, message: EnvelopeId, steps: Sequence[Step]) -> None:

@@ -3,6 +3,10 @@
 INSERT INTO journey (message_id, seq, steps)
 VALUES (:message, (SELECT COALESCE(MAX(seq) + 1, 0) FROM journey WHERE message_id = :message), :steps);
 
+-- name: journey_begin
+-- The first row of a message's journey.
+INSERT INTO journey (message_id, seq, steps) VALUES (:message, 0, :steps);
+
 -- name: journey_of
 -- All rows in order.
 SELECT steps FROM journey WHERE message_id = :message ORDER BY seq;
