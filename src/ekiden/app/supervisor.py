@@ -127,7 +127,13 @@ def _look_after(place: _Place, effective: Path, log: Log, now: float) -> None:
 def _start(place: _Place, effective: Path) -> subprocess.Popen[bytes]:
     """A worker by exec; it inherits its own sockets and nobody else's."""
     numbers = {name: [sock.fileno() for sock in group] for name, group in place.sockets.items()}
-    handed = {"config": str(effective), "node": place.node, "sockets": numbers, "parent": os.getpid(), "fresh": place.node == place.starts == 0}
+    handed = {
+        "config": str(effective),
+        "node": place.node,
+        "fresh": place.node == place.starts == 0,
+        "sockets": numbers,
+        "parent": os.getpid(),
+    }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
     return subprocess.Popen(
         [sys.executable, "-m", "ekiden.app.supervisor"],

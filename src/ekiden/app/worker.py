@@ -51,8 +51,8 @@ def run(
     """Serve until SIGTERM or SIGINT; the exit status.
 
     around: what stands around the house while it lives, and the mode that follows from it. sockets: already listening, by
-    door; None binds those of the configuration. fresh: no other process of ours serves from the directory. ready: awaited once all doors are open; a number that it returns ends the
-    process with that status.
+    door; None binds those of the configuration. fresh: no other process of ours serves from the directory. ready: awaited
+    once all doors are open; a number that it returns ends the process with that status.
     Raises ConfigError for what makes serving impossible.
     """
     prepare_data_dir(Path(config.data_dir), development=development)
