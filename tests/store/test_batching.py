@@ -129,3 +129,24 @@ def test_a_closed_crew_takes_nothing() -> None:
             await crew.do("x")
 
     asyncio.run(main())
+
+
+def test_a_thread_does_not_die_of_what_it_does() -> None:
+    def serve(jobs: list[Job[str]]) -> None:
+        if jobs[0].work == "bad":
+            raise RuntimeError("a bug")
+        _echo(jobs)
+
+    def after() -> None:
+        raise RuntimeError("another bug")
+
+    async def main() -> object:
+        crew = Crew("test", serve, after=after)
+        with pytest.raises(StoreError, match="a bug"):
+            await crew.do("bad")
+        try:
+            return await crew.do("good")
+        finally:
+            crew.close()
+
+    assert asyncio.run(main()) == "GOOD"

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -108,10 +109,16 @@ class Crew(Generic[W]):
         wanted = [job for job in batch if not job.unwanted]
         while self._riders:
             wanted.append(self._riders.popleft())
-        if wanted:
+        if not wanted:
+            return
+        try:
             self._serve(wanted)
-            _hand_back(wanted)
-            if self._after is not None:
+        except BaseException as error:  # a thread that died would leave everybody waiting for ever
+            for job in wanted:
+                job.error = StoreError(f"the store failed: {type(error).__name__}: {error}")
+        _hand_back(wanted)
+        if self._after is not None:
+            with suppress(Exception):  # nobody waits for it; what is wrong shows with the next batch
                 self._after()
 
 

@@ -244,7 +244,8 @@ class _Writer:
         if self.fatal is None:
             self.fatal = error
             if self._options.on_fatal is not None:
-                self._options.on_fatal(error)
+                with suppress(Exception):  # whatever the listener does, those who wait are answered
+                    self._options.on_fatal(error)
 
     def _after_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_pages = pages
