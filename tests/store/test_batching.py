@@ -96,6 +96,24 @@ def test_riders_do_not_wake_the_thread_and_are_not_lost_at_the_end() -> None:
     assert served == [["x", "rider"], ["last"]]
 
 
+def test_many_riders_wake_the_thread_and_come_in_bounded_batches() -> None:
+    sizes: list[int] = []
+    all_there = threading.Event()
+
+    def serve(jobs: list[Job[str]]) -> None:
+        sizes.append(len(jobs))
+        if sum(sizes) >= 200:
+            all_there.set()
+
+    crew = Crew("test", serve, most=10)
+    for _ in range(450):
+        crew.ride_along("rider")
+    assert all_there.wait(20)
+    crew.close()
+    assert sum(sizes) == 450
+    assert max(sizes) <= 200
+
+
 def test_an_event_loop_that_is_gone_does_not_stop_the_thread() -> None:
     begun, released = threading.Event(), threading.Event()
 

@@ -46,6 +46,7 @@ __all__ = [
 
 _LOCK_S = 600
 _BATCH = 64
+_NOTED = 100_000
 
 
 class Mailboxes:
@@ -69,6 +70,7 @@ class Mailboxes:
         self._clock = clock
         self._ids = ids
         self._limits = limits or MailboxLimits()
+        self._noted: set[tuple[MailboxId, Uid]] = set()  # fetches that this process need not note again
 
     # ---- folders -------------------------------------------------------------------------------
 
@@ -244,7 +246,10 @@ class Mailboxes:
 
     def note_fetched(self, account: AccountId, entries: Iterable[Entry], *, mailbox: MailboxId, protocol: str, client: str = "") -> None:
         """A client has got the content of these messages; the first time goes into each message's journey, a little later."""
-        noted = [(entry.uid, entry.message) for entry in entries]
+        noted = [(entry.uid, entry.message) for entry in entries if (mailbox, entry.uid) not in self._noted]
+        if len(self._noted) > _NOTED:
+            self._noted.clear()
+        self._noted.update((mailbox, uid) for uid, _ in noted)
         now = self._clock.now()
 
         def work(tx: Tx) -> None:

@@ -18,6 +18,8 @@ from ekiden.base.errors import StoreError
 
 W = TypeVar("W")
 
+_MANY_RIDERS = 200
+
 
 class Job(Generic[W]):
     """One function that waits for its turn, then for its answer: result, or error where that is not None."""
@@ -35,6 +37,10 @@ class Job(Generic[W]):
     def unwanted(self) -> bool:
         """Its caller has been cancelled."""
         return self.future is not None and self.future.cancelled()
+
+
+class _Wake:
+    """Stands in the queue for riders that have gathered."""
 
 
 class Crew(Generic[W]):
@@ -55,7 +61,7 @@ class Crew(Generic[W]):
         self._serve = serve
         self._most = most
         self._after = after
-        self._jobs: SimpleQueue[Job[W] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job[W] | _Wake | None] = SimpleQueue()
         self._riders: deque[Job[W]] = deque()
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
@@ -72,8 +78,10 @@ class Crew(Generic[W]):
         return await future
 
     def ride_along(self, work: W) -> None:
-        """Do work with the next batch, or at close(); nobody waits for it."""
+        """Do work with the next batch, when many have gathered, or at close(); nobody waits for it."""
         self._riders.append(Job(work, None, None))
+        if len(self._riders) == _MANY_RIDERS:
+            self._jobs.put(_Wake())
 
     def close(self) -> None:
         """Do what has been asked for, then end the threads."""
@@ -91,7 +99,7 @@ class Crew(Generic[W]):
             job = self._jobs.get()
             if job is None:
                 break
-            batch = [job]
+            batch = [job] if isinstance(job, Job) else []
             while len(batch) < self._most:
                 try:
                     job = self._jobs.get_nowait()
@@ -100,14 +108,15 @@ class Crew(Generic[W]):
                 if job is None:
                     stopping = True
                     break
-                batch.append(job)
+                if isinstance(job, Job):
+                    batch.append(job)
             self._do(batch)
-        if self._riders:
+        while self._riders:
             self._do([])
 
     def _do(self, batch: list[Job[W]]) -> None:
         wanted = [job for job in batch if not job.unwanted]
-        while self._riders:
+        for _ in range(min(len(self._riders), _MANY_RIDERS)):
             wanted.append(self._riders.popleft())
         if not wanted:
             return
