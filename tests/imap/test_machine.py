@@ -350,6 +350,13 @@ def test_errors_in_a_row_end_the_connection() -> None:
     assert len(talk.lines) == 21
 
 
+def test_a_stranger_cannot_stay_by_asking_for_nothing() -> None:
+    talk = _talk(b"a NOOP\r\n" * 200, State.NOT_AUTHENTICATED)
+    assert talk.machine.wants_close
+    assert len(talk.names) == 101
+    assert not _talk(b"a NOOP\r\n" * 200).machine.wants_close
+
+
 def test_one_question_at_a_time() -> None:
     machine: ImapServer[None] = ImapServer(TABLE)
     machine.receive(b"a NOOP\r\nb NOOP\r\n")

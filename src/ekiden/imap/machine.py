@@ -32,6 +32,7 @@ class Limits:
     """Bounds of what a client may send (reliability.md §5.6).
 
     command_bytes: text and literals of one command, but for a streamed literal. errors: refused commands in a row.
+    commands_before_login: so that nobody keeps a connection for nothing by asking NOOP.
     swallow_bytes: of a refused command's literals, read and thrown away; a client that announced more is cut off.
     """
 
@@ -40,6 +41,7 @@ class Limits:
     literals: int = 100
     message_bytes: int = 50_000_000
     errors: int = 20
+    commands_before_login: int = 100
 
     def of(self, state: State) -> int:
         """command_bytes in this state."""
@@ -123,6 +125,7 @@ class ImapServer(Generic[S]):
         self._scanned = 0
         self._out: list[bytes] = []
         self._errors = 0
+        self._commands_seen = 0
         self._tag = b"*"
         self._stream: Announced | None = None
         self._left = 0  # bytes still to come of the literal
@@ -322,6 +325,10 @@ class ImapServer(Generic[S]):
         self._tag = b"*"
         if self._errors >= self.limits.errors:
             self.close("Too many errors")
+        if self.state is State.NOT_AUTHENTICATED:
+            self._commands_seen += 1
+            if self._commands_seen > self.limits.commands_before_login:
+                self.close("Too many commands without a login")
 
     def _read_tag(self, line: bytes) -> Reader:
         """The tag, kept for the answer; "*" where there is none to repeat."""

@@ -59,10 +59,12 @@ async def _fetch(session: ImapSession, request: Asked, args: Args) -> None:
             for entry in entries:
                 await session.send(_line(view, entry, [_plain(view, item, entry, None) for item in items]))
     await session.look(expunge=request.uid, sparingly=True)
+    if session.machine.wants_close:
+        return
     if count < len(uids) and not request.uid:
         # RFC 2180 §4.1.2: some were expunged elsewhere, which we may not say by EXPUNGE now.
         session.machine.answer(Kind.NO, "Some of the messages are gone", Why.EXPUNGE_ISSUED.value.upper().encode())
-    elif not session.machine.wants_close:
+    else:
         session.machine.answer(Kind.OK, "Fetched")
 
 
@@ -220,4 +222,3 @@ def _of_message(text: Text, header_at: int, body_at: int, end: int) -> tuple[int
 
 
 COMMANDS = (declare(b"FETCH", SELECTED, _read, _fetch), declare(b"UID FETCH", SELECTED, _read, _fetch))
-

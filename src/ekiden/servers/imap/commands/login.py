@@ -88,4 +88,3 @@ COMMANDS = (
     declare(b"LOGIN", BEFORE_LOGIN, _name_and_password, _login),
     declare(b"AUTHENTICATE", BEFORE_LOGIN, _mechanism, _authenticate),
 )
-

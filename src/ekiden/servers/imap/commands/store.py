@@ -55,10 +55,12 @@ async def _store(session: ImapSession, request: Asked, args: Args) -> None:
                 items.append(b"UID %d" % entry.uid)  # RFC 3501 §6.4.8
             await session.send(responses.fetch_line(view.number(entry.uid), items))
     await session.look(expunge=request.uid, sparingly=True)
+    if session.machine.wants_close:
+        return
     if len(stored.entries) < len(uids) and not request.uid:
         # RFC 2180 §4.2.1: some were expunged elsewhere.
         session.machine.answer(Kind.NO, "Some of the messages are gone", Why.EXPUNGE_ISSUED.value.upper().encode())
-    elif not session.machine.wants_close:
+    else:
         session.machine.answer(Kind.OK, "Stored")
 
 
