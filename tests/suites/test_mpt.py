@@ -21,7 +21,7 @@ _LINES = _INDEX.read_text("utf-8").split("\n") if _INDEX is not None else []
 _SCRIPTS = [line.split("\t")[0] for line in _LINES if line and not line.startswith("#")]
 _FAILED = re.compile(r"FAIL (\S+) (.*)")
 
-_ACL = "asks for ACL (RFC 4314), which we do not announce"
+_ACL = "asks for ACL, which we do not announce"
 _SHARED = "asks for James's namespace #user of other people's mailboxes"
 _DELIMITER = "takes '.' for the delimiter of levels; ours is '/'"
 _STRANGER = "wants BYE for the first bad line of a stranger; we say BAD, and BYE at the twentieth"

@@ -58,7 +58,7 @@ class SequenceSet:
         return found
 
     def numbers(self, count: int) -> list[tuple[int, int]]:
-        """Ranges of message numbers 1 … count. Raises BadValue for a number above (RFC 9051 §6.4.8 needs BAD).
+        """Ranges of message numbers 1 … count. Raises BadValue for a number above (RFC 3501 §9 asks for BAD).
 
         An empty mailbox has no message number at all, so that every set raises there.
         """

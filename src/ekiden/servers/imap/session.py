@@ -192,7 +192,7 @@ class ImapSession:
         snapshot = view.snapshot
         news = await self.mailboxes.news(snapshot.id, snapshot.modseq, snapshot.uid_next)
         if news.gone:
-            # RFC 2180 §3.3: the client can do nothing useful with a mailbox that is not there.
+            # unverified: RFC 2180. The client can do nothing useful with a mailbox that is not there.
             self.machine.close("The selected mailbox was deleted")
             return
         lines = view.apply(news, expunge=expunge)

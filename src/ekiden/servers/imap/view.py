@@ -1,7 +1,7 @@
 """What one session has told its client of the selected mailbox: message numbers, flags, what is still to be told.
 
 Numbers change only when the client hears of it; other sessions' expunges wait here until the protocol allows to say them.
-Source: RFC 3501 §5.2, RFC 3501 §5.5, RFC 3501 §7.4.1, RFC 2180 §4.
+Source: RFC 3501 §5.2, RFC 3501 §5.5, RFC 3501 §7.4.1, RFC 5530 §3 (EXPUNGEISSUED).
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def test_uid_fetch_tells_the_uid_and_ignores_what_is_not_there(connect: Connect)
     assert talk.ask("FETCH 0 FLAGS").status == "BAD"
 
 
-def test_what_another_session_expunged_is_gone_but_its_number_stays(connect: Connect) -> None:  # RFC 2180 §4.1.2
+def test_what_another_session_expunged_is_gone_but_its_number_stays(connect: Connect) -> None:  # RFC 5530 §3
     one, two = connect("INBOX"), connect()
     for number in range(3):
         one.append(b"Subject: %d\r\n\r\n" % number)

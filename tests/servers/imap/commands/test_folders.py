@@ -76,7 +76,7 @@ def test_deleting_the_selected_folder_leaves_none_selected(connect: Connect) -> 
     assert talk.ask("SELECT INBOX").status == "OK"
 
 
-def test_a_folder_that_another_session_deletes_ends_the_connection(connect: Connect) -> None:  # RFC 2180 §3.3
+def test_a_folder_that_another_session_deletes_ends_the_connection(connect: Connect) -> None:
     talk, other = connect(), connect()
     talk.ask("CREATE a")
     talk.ask("SELECT a")

@@ -62,7 +62,7 @@ async def _fetch(session: ImapSession, request: Asked, args: Args) -> None:
     if session.machine.wants_close:
         return
     if count < len(uids) and not request.uid:
-        # RFC 2180 §4.1.2: some were expunged elsewhere, which we may not say by EXPUNGE now.
+        # RFC 5530 §3: some were expunged elsewhere, which we may not say by EXPUNGE now.
         session.machine.answer(Kind.NO, "Some of the messages are gone", Why.EXPUNGE_ISSUED.value.upper().encode())
     else:
         session.machine.answer(Kind.OK, "Fetched")

@@ -58,7 +58,7 @@ async def _store(session: ImapSession, request: Asked, args: Args) -> None:
     if session.machine.wants_close:
         return
     if len(stored.entries) < len(uids) and not request.uid:
-        # RFC 2180 §4.2.1: some were expunged elsewhere.
+        # RFC 5530 §3: some were expunged elsewhere.
         session.machine.answer(Kind.NO, "Some of the messages are gone", Why.EXPUNGE_ISSUED.value.upper().encode())
     else:
         session.machine.answer(Kind.OK, "Stored")
