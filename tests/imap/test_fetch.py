@@ -52,6 +52,8 @@ def test_items_are_read(raw: bytes, items: tuple[FetchItem, ...]) -> None:
         b"BODY[FOO]",
         b"BODY[HEADER.FIELDS]",
         b"BODY[HEADER.FIELDS ()]",
+        b'BODY[HEADER.FIELDS ("")]',
+        b'BODY[HEADER.FIELDS ("\xe3\x81\x82")]',
         b"BODY[]<0>",
         b"BODY[]<0.0>",
         b"BODY[]<4294967296.1>",

@@ -357,6 +357,28 @@ def test_a_stranger_cannot_stay_by_asking_for_nothing() -> None:
     assert not _talk(b"a NOOP\r\n" * 200).machine.wants_close
 
 
+@pytest.mark.parametrize("raw", [b"", b"a NOO", b"a IDLE\r\n", b"a SEARCH TEXT {5}\r\n"])
+def test_an_ending_server_says_bye_at_once_where_nothing_is_under_way(raw: bytes) -> None:
+    talk = _talk(raw, State.SELECTED)
+    talk.machine.shut_down()
+    talk.run()
+    assert talk.lines[-1].startswith(b"* BYE [UNAVAILABLE]")
+    assert talk.machine.wants_close
+
+
+def test_an_ending_server_first_answers_the_command_under_way() -> None:
+    talk = Talk()
+    talk.machine.receive(b"a NOOP\r\nb NOOP\r\n")
+    talk.machine.next_event()
+    talk.machine.shut_down()
+    assert not talk.machine.wants_close
+    talk.machine.answer(Kind.OK, "done")
+    talk.run()
+    assert talk.lines[0] == b"a OK done"
+    assert talk.lines[1].startswith(b"* BYE ")
+    assert talk.names == []
+
+
 def test_one_question_at_a_time() -> None:
     machine: ImapServer[None] = ImapServer(TABLE)
     machine.receive(b"a NOOP\r\nb NOOP\r\n")

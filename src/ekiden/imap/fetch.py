@@ -21,6 +21,7 @@ MAX_ITEMS = 1000
 
 _PARTIAL = re.compile(rb"<([0-9]{1,10})\.([1-9][0-9]{0,9})>")
 _SECTION_PATH = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*+")
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 _FIELD = re.compile(rb"([^\s:]+)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*+", re.ASCII)
 
 
@@ -163,7 +164,11 @@ def _section(reader: Reader) -> Section:
 
 
 def _field_name(reader: Reader) -> bytes:
-    return reader.astring()
+    name = reader.astring()
+    # No field has another name (RFC 5322 §2.2), and the response repeats it.
+    if not _PRINTABLE.fullmatch(name):
+        raise BadValue("field name", name)
+    return name
 
 
 def section_name(section: Section) -> bytes:

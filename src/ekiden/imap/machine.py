@@ -126,6 +126,7 @@ class ImapServer(Generic[S]):
         self._out: list[bytes] = []
         self._errors = 0
         self._commands_seen = 0
+        self._leaving = False
         self._tag = b"*"
         self._stream: Announced | None = None
         self._left = 0  # bytes still to come of the literal
@@ -244,6 +245,13 @@ class ImapServer(Generic[S]):
             self._out.append(status_response(b"*", Kind.BYE, text, code))
         self.hang_up()
 
+    def shut_down(self) -> None:
+        """The server is ending: BYE now, or as soon as the command that is under way has been answered."""
+        if self._mode in (_Mode.ASKED, _Mode.STREAM, _Mode.SWALLOW, _Mode.TLS):
+            self._leaving = True
+        else:
+            self.close("The server is going down, please come back", b"UNAVAILABLE")
+
     def hang_up(self) -> None:
         """Close after the output without another word; LOGOUT's own BYE has been sent."""
         self._mode = _Mode.CLOSED
@@ -323,6 +331,8 @@ class ImapServer(Generic[S]):
         self._literals = []
         self._size = 0
         self._tag = b"*"
+        if self._leaving:
+            self.shut_down()
         if self._errors >= self.limits.errors:
             self.close("Too many errors")
         if self.state is State.NOT_AUTHENTICATED:
