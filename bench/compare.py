@@ -3,7 +3,8 @@
     python -m bench.compare [--messages 4000] [--rounds 7] [--save]
 
 Each message of 4 KiB goes over one of 20 connections that stay open, is durable before its 250, and counts when it is in the
-mailbox. Rounds go in turn (Ekiden, Postfix, Postfix tuned, Ekiden …), so that a slow minute of the machine meets all.
+mailbox. Rounds go in turn (Ekiden, Postfix, Postfix tuned, Ekiden …), so that a slow minute of the machine meets all; a turn in
+which other programs were at work does not count and is taken again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import time
 
 from bench import servers
-from bench.load import Round, measure, median
+from bench.load import Round, measure, median, wait_quiet
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=4000, help="in each round")
     parser.add_argument("--size", type=int, default=4096, help="bytes of a message")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--noise", type=float, default=0.15, help="share of the processors that others may use in a round that counts")
     parser.add_argument("--save", action="store_true", help="append the result to bench/results/")
     given = parser.parse_args()
     running: list[servers.Server] = []
@@ -34,12 +36,20 @@ def main() -> None:
         differences = ours.differences()
         for server in running:
             measure(server, sessions=given.sessions, messages=300, size=given.size)
-        for number in range(given.rounds):
-            for server, measured in zip(running, rounds, strict=True):
-                measured.append(measure(server, sessions=given.sessions, messages=given.messages, size=given.size))
-            print(
-                f"round {number + 1}: " + ", ".join(f"{s.label} {m[-1].rate:.0f}" for s, m in zip(running, rounds, strict=True)), flush=True
-            )
+        turns = 0
+        while len(rounds[0]) < given.rounds and turns < 4 * given.rounds:
+            turns += 1
+            turn = []
+            for server in running:
+                wait_quiet()
+                turn.append(measure(server, sessions=given.sessions, messages=given.messages, size=given.size))
+            quiet = max(one.others for one in turn) < given.noise
+            for measured, one in zip(rounds, turn, strict=True):
+                measured.extend([one] if quiet else [])
+            said = ", ".join(f"{server.label} {one.rate:.0f}" for server, one in zip(running, turn, strict=True))
+            print(f"{'round' if quiet else 'not counted, others were at work'}: {said}", flush=True)
+        if not rounds[0]:
+            raise SystemExit("the machine was never quiet enough to measure anything")
     finally:
         for server in running:
             server.stop()

@@ -28,6 +28,7 @@ class Round:
     arrived_s: float  # until the last message was in the mailbox
     server_cpu_s: float  # processor time of the server's processes
     client_cpu_s: float
+    others: float  # share of the machine's processors that everything else used meanwhile, 0 … 1
 
     @property
     def rate(self) -> float:
@@ -72,16 +73,35 @@ def send(port: int, *, sessions: int, messages: int, size: int, persistent: bool
 def measure(server: Server, *, sessions: int = 20, messages: int = 4000, size: int = 4096, persistent: bool = True) -> Round:
     """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many."""
     had = server.count()
-    cpu = cpu_seconds(server.pid)
+    cpu, busy = cpu_seconds(server.pid), _busy_seconds()
     start = time.perf_counter()
     accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent)
     arrived_s = accept  # if all is there by now, it was when the last 250 came
+    elsewhere = _busy_seconds() - busy - client - (cpu_seconds(server.pid) - cpu)
+    others = min(1.0, max(0.0, elsewhere / accept / (os.cpu_count() or 1)))
     while (arrived := server.count() - had) != messages:
         if arrived > messages or time.perf_counter() - start > accept + 60:
             raise RuntimeError(f"{server.label}: {arrived} of {messages} messages arrived")
         time.sleep(0.005)
         arrived_s = time.perf_counter() - start
-    return Round(messages, accept, arrived_s, cpu_seconds(server.pid) - cpu, client)
+    return Round(messages, accept, arrived_s, cpu_seconds(server.pid) - cpu, client, others)
+
+
+def wait_quiet(seconds: float = 30, level: float = 0.1) -> None:
+    """Wait until the machine is nearly idle, but not for ever."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = _busy_seconds()
+        time.sleep(0.4)
+        if (_busy_seconds() - before) / 0.4 / (os.cpu_count() or 1) < level:
+            return
+
+
+def _busy_seconds() -> float:
+    """Processor time that the whole machine has been busy since it started."""
+    with open("/proc/stat") as file:
+        user, nice, system, _idle, _wait, irq, softirq = (int(word) for word in file.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICK
 
 
 def cpu_seconds(root: int) -> float:
