@@ -84,6 +84,12 @@ def test_new_keywords_are_announced_once() -> None:
     assert b" play)" in view.new_keywords([_entry(3, "play")])
 
 
+def test_a_message_is_read_for_the_first_time_once() -> None:
+    view = _view(3, 5)
+    assert view.first_read([_entry(3)]) == [_entry(3)]
+    assert view.first_read([_entry(3), _entry(5)]) == [_entry(5)]
+
+
 def test_recent_is_what_came_after_the_last_session() -> None:
     view = _view(3, 5, 9, recent_from=5)
     assert view.recent == 2

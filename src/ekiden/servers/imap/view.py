@@ -28,6 +28,7 @@ class View:
         self.snapshot = snapshot
         self._gone: set[int] = set()  # expunged elsewhere, the client does not know yet
         self._told: dict[int, ModSeq] = {}  # flags of this modseq have been told
+        self._read: set[int] = set()  # the content has been fetched in this session
 
     @property
     def count(self) -> int:
@@ -64,6 +65,12 @@ class View:
     def told(self, entries: Iterable[Entry]) -> None:
         """The client knows these flags already, or did not want to hear of them."""
         self._told.update((entry.uid, entry.modseq) for entry in entries)
+
+    def first_read(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of these messages whose content this session has not fetched before; it has now."""
+        new = [entry for entry in entries if entry.uid not in self._read]
+        self._read.update(entry.uid for entry in new)
+        return new
 
     def flags_line(self) -> bytes:
         """FLAGS and PERMANENTFLAGS of the mailbox."""

@@ -112,7 +112,7 @@ async def _fetch_contents(session: ImapSession, view: View, uids: Sequence[int],
             count += 1
             read.append(entry)
         if any(isinstance(item, BodyItem) and item.section.text in (Text.ALL, Text.TEXT) for item in items):
-            session.mailboxes.note_fetched(session.account, read, mailbox=mailbox, protocol="IMAP", client=session.client)
+            session.mailboxes.note_fetched(session.account, view.first_read(read), mailbox=mailbox, protocol="IMAP", client=session.client)
     return count
 
 
