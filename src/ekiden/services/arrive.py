@@ -32,6 +32,7 @@ from ekiden.store import journeys, mailboxes, messages, queue
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx
 
+_FEW_COPIES = 10
 _HOPS = 100  # RFC 5321 §6.3
 
 
@@ -120,7 +121,8 @@ class Arrivals:
         folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
         reply = replies.accepted(envelope.id)
         touched = await self._database.write(
-            lambda tx: self._store(tx, envelope, analysis, stored, prefix, placement, folder, list(steps), reply)
+            lambda tx: self._store(tx, envelope, analysis, stored, prefix, placement, folder, list(steps), reply),
+            brief=len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES,
         )
         intake.kept()
         for account in touched:

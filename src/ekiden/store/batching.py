@@ -19,14 +19,21 @@ from ekiden.base.errors import StoreError
 W = TypeVar("W")
 
 _MANY_RIDERS = 200
+_LOOP_PATIENCE_S = 0.02
 
 
 class Job(Generic[W]):
-    """One function that waits for its turn, then for its answer: result, or error where that is not None."""
+    """One function that waits for its turn, then for its answer: result, or error where that is not None.
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    brief: it never takes longer than a callback of the event loop may.
+    """
 
-    def __init__(self, work: W, future: asyncio.Future[object] | None, loop: asyncio.AbstractEventLoop | None) -> None:
+    __slots__ = ("brief", "error", "future", "loop", "result", "work")
+
+    def __init__(
+        self, work: W, future: asyncio.Future[object] | None, loop: asyncio.AbstractEventLoop | None, brief: bool = False
+    ) -> None:
+        self.brief = brief
         self.work = work
         self.future = future
         self.loop = loop
@@ -41,6 +48,43 @@ class Job(Generic[W]):
 
 class _Wake:
     """Stands in the queue for riders that have gathered."""
+
+
+class Errand:
+    """Something that is done once: by the event loop, or by the thread that waits for it if the loop does not come to it.
+
+    A thread that runs Python beside a busy event loop waits for the interpreter's lock at every call into SQLite, fifty times a
+    batch; the loop itself has the lock.
+    """
+
+    def __init__(self, run: Callable[[], bool]) -> None:
+        self._run = run
+        self._taken = threading.Lock()
+        self._done = threading.Event()
+        self._result = False
+        self._error: BaseException | None = None
+
+    def do_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Have it done, and return its result or raise its error."""
+        try:
+            loop.call_soon_threadsafe(self._do)
+        except RuntimeError:
+            self._do()  # the loop is closed
+        while not self._done.wait(_LOOP_PATIENCE_S):
+            self._do()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def _do(self) -> None:
+        if not self._taken.acquire(blocking=False):
+            return
+        try:
+            self._result = self._run()
+        except BaseException as error:  # raised again in the thread that waits
+            self._error = error
+        finally:
+            self._done.set()
 
 
 class Crew(Generic[W]):
@@ -68,13 +112,13 @@ class Crew(Generic[W]):
         for thread in self._threads:
             thread.start()
 
-    async def do(self, work: W) -> object:
+    async def do(self, work: W, *, brief: bool = False) -> object:
         """Wait for work's turn and its result. Raises its error, and StoreError once the crew is closed."""
         if self._closed:
             raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
-        self._jobs.put(Job(work, future, loop))
+        self._jobs.put(Job(work, future, loop, brief))
         return await future
 
     def ride_along(self, work: W) -> None:

@@ -52,8 +52,11 @@ class Database(Protocol):
         """
         ...
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *, brief: bool = False) -> T:
         """Run work, together with other waiting functions, in one durable transaction; returns after the commit.
+
+        brief: work touches a few rows that it names by key, whatever the store holds; it may then be run in the event loop's
+        own thread, while begin, commit and sync stay in another.
 
         Raises what work raises (then only work's own changes are undone), StoreError if nothing of the transaction was kept.
         """

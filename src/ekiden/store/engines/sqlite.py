@@ -20,7 +20,7 @@ from typing import TypeVar, cast
 import apsw
 
 from ekiden.base.errors import StoreError
-from ekiden.store.batching import Crew, Job
+from ekiden.store.batching import Crew, Errand, Job
 from ekiden.store.database import Conflict, Database, Engine, Options, Row, Tx, Value
 from ekiden.store.migrate import load_migrations, pending
 from ekiden.store.sqltext import Dialect, load_queries
@@ -178,7 +178,12 @@ class _Writer:
     def _commit(self, jobs: list[Job[_Work]]) -> None:
         """Optimistic first: a SAVEPOINT a function costs 9 µs, a function that raises is rare."""
         self._tx.plain("BEGIN IMMEDIATE")
-        if not self._run_all(jobs):
+        loop = jobs[0].loop
+        if loop is not None and all(job.brief and job.loop is loop for job in jobs):
+            went_well = Errand(lambda: self._run_all(jobs)).do_in(loop)
+        else:
+            went_well = self._run_all(jobs)
+        if not went_well:
             self._tx.plain("ROLLBACK")
             if len(jobs) == 1:
                 return
@@ -291,8 +296,8 @@ class SqliteDatabase:
     async def read(self, work: Callable[[Tx], T]) -> T:
         return cast("T", await self._readers.do(work))  # the result of work, which Crew keeps as an object
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
-        return cast("T", await self._writers.do(work))  # as above
+    async def write(self, work: Callable[[Tx], T], *, brief: bool = False) -> T:
+        return cast("T", await self._writers.do(work, brief=brief))  # as above
 
     def later(self, work: Callable[[Tx], object]) -> None:
         self._writers.ride_along(work)
