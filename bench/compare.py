@@ -84,4 +84,5 @@ def _cpu(measured: list[Round]) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    with servers.alone():
+        main()

@@ -6,6 +6,8 @@ that their authors ship, into Maildirs.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -43,11 +45,20 @@ class Server(Protocol):
 
 
 def fresh(name: str) -> Path:
-    """An empty folder below bench/out."""
-    folder = OUT / name
+    """An empty folder of this process below bench/out."""
+    folder = OUT / f"{name}-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of bench/out: two measurements at once would measure each other."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (OUT / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class EkidenServer:
@@ -102,8 +113,9 @@ class EkidenServer:
         return int(answer.split(b"(MESSAGES ")[1].split(b")")[0])
 
     def stop(self) -> None:
-        """End it."""
+        """End it and remove its mail."""
         self._daemon.stop(signal.SIGTERM, 30)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _different(standard: object, ours: object, place: str) -> list[tuple[str, object, object]]:
@@ -116,7 +128,7 @@ class PostfixServer:
     """Postfix with its compiled-in defaults (variant "default"), or tuned: no pause for the queue manager, long-lived processes."""
 
     def __init__(self, variant: str = "default") -> None:
-        folder = fresh(f"postfix-{variant}")
+        folder = self._folder = fresh(f"postfix-{variant}")
         _, _, both = make_certificate(folder / "tls", "localhost", "mx.bench.test")
         tuned = {
             "in_flow_delay": "0",
@@ -143,8 +155,9 @@ class PostfixServer:
         return self._postfix.count(RECIPIENT)
 
     def stop(self) -> None:
-        """End it."""
+        """End it and remove its mail."""
         self._postfix.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Imap:

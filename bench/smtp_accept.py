@@ -28,7 +28,7 @@ def main() -> None:
     try:
         differences = server.differences()
         print(servers.table([("setting", "default", "here"), *differences]), "\n")
-        measure(server, sessions=given.sessions, messages=500, size=given.size)  # warm
+        measure(server, sessions=given.sessions, messages=1000, size=given.size)  # warm
         rounds = []
         for number in range(given.rounds):
             rounds.append(measure(server, sessions=given.sessions, messages=given.messages, size=given.size))
@@ -62,4 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with servers.alone():
+        main()
