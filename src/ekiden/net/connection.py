@@ -149,7 +149,14 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
             event = machine.next_event()
             if event is not None:
                 return event
-            await self.flush()
+            if getattr(machine, "delay_s", 0.0):
+                await self.flush()
+            else:
+                output = machine.take_output()
+                if output:
+                    self._send(output)
+                if self._write_paused:
+                    await self._drain()
             if machine.wants_close:
                 await self.close()
                 return None
@@ -161,7 +168,11 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
                 continue  # what the TLS layer held back may complete an event
             self._run_deadline(machine.waiting_for, fresh)
             fresh = False
-            await self._sleep()
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
 
     async def flush(self) -> None:
         """Send what the machine has to say; return when the peer is reading fast enough. Raises DeadlinePassed ("write")."""
@@ -171,16 +182,21 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         output = self.machine.take_output()
         if output:
             self._send(output)
-        if self._write_paused and not self._lost:
-            self._drained = self._loop.create_future()
-            try:
-                async with asyncio.timeout(self._deadlines.get("write", _DEFAULT_DEADLINE_S)):
-                    await self._drained
-            except TimeoutError:
-                self.abort()
-                raise DeadlinePassed("write") from None
-            finally:
-                self._drained = None
+        if self._write_paused:
+            await self._drain()
+
+    async def _drain(self) -> None:
+        if self._lost:
+            return
+        self._drained = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self._deadlines.get("write", _DEFAULT_DEADLINE_S)):
+                await self._drained
+        except TimeoutError:
+            self.abort()
+            raise DeadlinePassed("write") from None
+        finally:
+            self._drained = None
 
     async def start_tls(self, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None) -> Tls:
         """Put TLS under the machine: from now on every byte goes through it. Returns what was agreed.
