@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -59,6 +60,27 @@ def test_the_excess_from_one_network_hears_the_refusal_and_a_free_place_is_taken
         clients[0][1].close()
         await listener.close(1.0)
         assert listener.sessions == 0
+
+    asyncio.run(main())
+
+
+def test_a_peer_between_two_commands_hears_that_the_server_ends_at_once() -> None:
+    def farewell(machine: Any) -> None:
+        machine.output.append(b"bye\r\n")
+
+    async def main() -> None:
+        door = _door([])
+        listener = Listener(
+            bind(Endpoint("127.0.0.1", 0)), replace(door, farewell=farewell), Crowd(), lambda event, **fields: None
+        )
+        await listener.start()
+        reader, writer = await asyncio.open_connection(listener.endpoint.host, listener.endpoint.port)
+        writer.write(b"x\r\n")
+        assert await reader.readline() == b"x!\r\n"
+        async with asyncio.timeout(5):
+            await listener.close(30.0)
+        assert await reader.read() == b"bye\r\n"
+        writer.close()
 
     asyncio.run(main())
 

@@ -254,7 +254,7 @@ class House:
             "message": float(timeouts.message),
             "handshake": float(timeouts.handshake),
         }
-        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode(), secure)
+        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode(), secure, _say_421)
 
 
     def _pop3_door(self, name: str, *, secure: bool) -> Door:
@@ -304,7 +304,17 @@ class House:
             "write": float(timeouts.write),
             "handshake": float(timeouts.handshake),
         }
-        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n", secure)
+        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n", secure, _say_bye)
+
+
+def _say_421(machine: Machine[Any]) -> None:
+    if isinstance(machine, SmtpServer):
+        machine.say(replies.SHUTTING_DOWN)
+
+
+def _say_bye(machine: Machine[Any]) -> None:
+    if isinstance(machine, imap_machine.ImapServer):
+        machine.shut_down()
 
 
 class _Counts:

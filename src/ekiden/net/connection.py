@@ -28,6 +28,7 @@ _LINGER_S = 10.0
 _RATE_WINDOW_S = 60.0
 _RATE_BYTES_PER_S = 500
 _DEFAULT_DEADLINE_S = 300.0
+_BETWEEN_COMMANDS = frozenset({"command", "login", "idle"})
 
 _shared_buffer = bytearray(_READ_BYTES)
 _shared_view = memoryview(_shared_buffer)
@@ -71,6 +72,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         self._held = False  # plaintext that came with the end of the handshake waits in the layer
         self._write_paused = False
         self._eof = False
+        self._ending = False
         self._lost = False
         self._problem: ProtocolError | None = None
         self._deadline_at = 0.0
@@ -160,7 +162,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
             if machine.wants_close:
                 await self.close()
                 return None
-            if self._lost or self._eof or self._problem is not None:
+            if self._lost or self._eof or self._ending or self._problem is not None:
                 return None
             self._unread = 0
             if self._held or not self._reading:
@@ -252,6 +254,20 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         """Drop the connection at once."""
         if self._transport is not None and not self._lost:
             self._transport.abort()
+
+    def hang_up(self) -> None:
+        """We end this: the session gets no further event, after what the machine has to say has been sent."""
+        self._ending = True
+        self._wake()
+
+    @property
+    def is_between_commands(self) -> bool:
+        """Whether the session waits for the peer to ask for something new."""
+        return self._waiter is not None and self._layer_is_ready and self.machine.waiting_for in _BETWEEN_COMMANDS
+
+    @property
+    def _layer_is_ready(self) -> bool:
+        return self._layer is None or self._layer.done
 
     def peer_certificate(self) -> bytes | None:
         """The certificate that the peer showed, as DER, or None."""

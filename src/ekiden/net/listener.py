@@ -24,6 +24,7 @@ Session = Callable[[Connection[Any]], Awaitable[None]]
 Log = Callable[..., None]
 
 _BACKLOG = 1024
+_FAREWELL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Door:
     """What a listener needs to know of its protocol.
 
     make_machine and session are called for each connection; refusal is what a connection too many hears before it is closed.
-    secure_first: the session begins with TLS.
+    secure_first: the session begins with TLS. farewell: makes the machine say that the server ends.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Door:
     deadlines: Mapping[str, float]
     refusal: bytes = b""
     secure_first: bool = False
+    farewell: Callable[[Machine[Any]], None] = lambda machine: None
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Listener:
         self._door = door
         self._crowd = crowd
         self._log = log
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Connection[Any]] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -126,18 +128,24 @@ class Listener:
                 self._door.make_machine(), self._door.deadlines, loop, secure_first=self._door.secure_first
             )
             task = loop.create_task(self._run(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = connection
+            task.add_done_callback(self._tasks.pop)
             return connection
 
         self._server = await loop.create_server(protocol, sock=self._sock, backlog=_BACKLOG)
 
     async def close(self, grace_s: float) -> None:
-        """Stop accepting, give sessions grace_s to end, then end them."""
+        """Stop accepting; say goodbye to each peer that is between two commands; end in grace_s seconds what goes on till then."""
         if self._server is not None:
             self._server.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_s
+        while self._tasks and loop.time() < deadline:
+            for connection in list(self._tasks.values()):
+                if connection.is_between_commands:
+                    self._door.farewell(connection.machine)
+                    connection.hang_up()
+            await asyncio.wait(self._tasks, timeout=min(_FAREWELL_S, max(0.0, deadline - loop.time())))
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
