@@ -104,7 +104,8 @@ class EkidenServer:
 
         ours = as_table(load(self.config, self.environment))
         standard = as_table(Config(hostname="(none: has to be given)"))
-        return _different(standard, ours, "")
+        found = _different(standard, ours, "")
+        return [(key, default, _from_here(value)) for key, default, value in found]
 
     def count(self) -> int:
         """Messages in INBOX, asked over IMAP."""
@@ -116,6 +117,11 @@ class EkidenServer:
         """End it and remove its mail."""
         self._daemon.stop(signal.SIGTERM, 30)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _from_here(value: object) -> object:
+    """A path below the project as it is from there: where the project lies is nobody's business."""
+    return value.replace(f"{BENCH.parent}/", "") if isinstance(value, str) else value
 
 
 def _different(standard: object, ours: object, place: str) -> list[tuple[str, object, object]]:
