@@ -188,6 +188,10 @@ class Limits:
     mailbox_name: Annotated[Bytes, Setting("The name of a mailbox with all its levels.", low=64, high=8192)] = 1024
     mailbox_levels: Annotated[int, Setting("Mailboxes within mailboxes.", low=5, high=200)] = 50
     pop3_line: Annotated[Bytes, Setting("One POP3 command line with its CRLF.", low=255, high=65_536)] = 512
+    free_space: Annotated[
+        Bytes, Setting("With less than this free on the disk, new mail gets 452 4.3.1; reading and sending go on.", high=10**15)
+    ] = 536_870_912
+    free_percent: Annotated[int, Setting("The same with less than this share of the disk, or of its inodes, free.", high=90)] = 5
     connections: Annotated[int, Setting("Connections at the same time, each process.", low=10, high=1_000_000)] = 5000
     connections_per_address: Annotated[int, Setting("The same from one address.", low=1, high=1_000_000)] = 50
 

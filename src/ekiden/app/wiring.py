@@ -53,6 +53,7 @@ from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
+from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Upkeep
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
@@ -102,6 +103,9 @@ class House:
         self.courier: Courier | None = None
         self.database = open_database(config.store_url, Options(on_fatal=fatal))
         self.blobs = FileBlobs(Path(config.data_dir) / "blobs")
+        floor = Floor(config.limits.free_space, config.limits.free_percent)
+        self.space = Space(_kept_in(config), floor, log)
+        self.space.look()
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
         self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
@@ -126,6 +130,7 @@ class House:
             self.clock,
             self.ids,
             MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
+            space=self.space,
         )
         self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []
@@ -153,7 +158,7 @@ class House:
         """Work that runs beside the doors as long as the process lives; own_listeners() must have been called."""
         self.courier = self._make_courier()
         self.on_queue(self.courier.wake)
-        return [self.courier.run(), self.upkeep.run()]
+        return [self.courier.run(), self.upkeep.run(), self.space.run()]
 
     async def stop(self) -> None:
         """End the background work in good order."""
@@ -246,6 +251,7 @@ class House:
             clock=self.clock,
             tls=lambda: self.context(rules.listener),
             mechanisms=offers.begin,
+            space=self.space,
             implicit_tls=secure,
         )
         deadlines = {
@@ -338,6 +344,13 @@ def _outside(config: Config, mode: Mode) -> Outside:
     if mode.hold_outside and config.outbound.smarthost.server is None:
         return Outside("held", mode.hold_outside)
     return Outside()
+
+
+def _kept_in(config: Config) -> list[Path]:
+    """The folders that mail goes to: that of the blobs, and that of a database in a file."""
+    data = Path(config.data_dir)
+    scheme, _, rest = config.store_url.partition("://")
+    return list(dict.fromkeys([data, Path(rest).parent] if scheme == "sqlite" else [data]))
 
 
 def _certificate(config: Config) -> Certificate | None:

@@ -31,6 +31,7 @@ from ekiden.services.mailbox_values import (
     Why,
 )
 from ekiden.services.quota import quota_of, room_in_quota
+from ekiden.services.space import Space
 from ekiden.store import accounts, counters, entries, journeys, mailboxes
 from ekiden.store import flags as flag_columns
 from ekiden.store.blob import BlobStore
@@ -63,6 +64,8 @@ class Mailboxes:
         clock: Clock,
         ids: IdMaker,
         limits: MailboxLimits | None = None,
+        *,
+        space: Space | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -70,6 +73,7 @@ class Mailboxes:
         self._clock = clock
         self._ids = ids
         self._limits = limits or MailboxLimits()
+        self._space = space
         self._noted: set[tuple[MailboxId, Uid]] = set()  # fetches that this process need not note again
 
     # ---- folders -------------------------------------------------------------------------------
@@ -323,8 +327,11 @@ class Mailboxes:
     async def appending(self, account: AccountId, name: str, size: int | None = None) -> Appending:
         """Begin APPEND. size: what the client announced for the first message.
 
-        Raises MailboxRefused: TRY_CREATE, TOO_BIG, OVER_QUOTA: all of it before a byte has been read.
+        Raises MailboxRefused: UNAVAILABLE, TRY_CREATE, TOO_BIG, OVER_QUOTA: all of it before a byte has been read.
         """
+        if self._space is not None and not self._space.takes_mail:
+            # RFC 5530 §3: a temporary failure of ours. OVERQUOTA would tell people to clear up what is not theirs.
+            raise MailboxRefused(Why.UNAVAILABLE, f"no new mail is taken: {self._space.because}")
 
         def work(tx: Tx) -> mailboxes.Mailbox:
             found = mailboxes.named(tx, account, name)

@@ -27,6 +27,7 @@ class Why(Enum):
     IN_USE = "inuse"
     HAS_CHILDREN = "haschildren"
     EXPUNGE_ISSUED = "expungeissued"
+    UNAVAILABLE = "unavailable"
 
 
 class MailboxRefused(EkidenError):

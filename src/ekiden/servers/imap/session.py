@@ -246,6 +246,7 @@ _TEXTS = {
     Why.IN_USE: "The mailbox is in use",
     Why.HAS_CHILDREN: "The mailbox has children",
     Why.EXPUNGE_ISSUED: "Some of the messages are gone",
+    Why.UNAVAILABLE: "There is no room for new messages just now",
 }
 
 

@@ -26,6 +26,7 @@ from ekiden.services.arrive import Arrivals, Incoming
 from ekiden.services.intake import Intake, Intakes
 from ekiden.services.login import LoginRefusal, Logins, SignedIn
 from ekiden.services.routing import Refused, Route, Router
+from ekiden.services.space import Space
 from ekiden.services.verdicts import note
 from ekiden.smtp import replies
 from ekiden.smtp.replies import Reply
@@ -85,6 +86,7 @@ class SmtpServices:
     clock: Clock
     tls: Callable[[], ssl.SSLContext | None]
     mechanisms: Callable[[str], Mechanism | None]
+    space: Space
     implicit_tls: bool = False
 
 
@@ -248,6 +250,9 @@ class SmtpSession:
         services = self._services
         if services.rules.needs_login and self._login is None:
             self._machine.answer(replies.SIGN_IN_FIRST)
+            return
+        if services.space.refusal is not None:
+            self._machine.answer(services.space.refusal)
             return
         transaction = _Transaction(event.path, event.body, event.utf8)
         if services.policies.has(Stage.SENDER):

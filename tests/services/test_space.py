@@ -1,0 +1,93 @@
+"""The floor of free space, and damage: whether new mail may come in."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ekiden.services.space import Floor, Space
+from ekiden.smtp import replies
+
+_MIB = 1024 * 1024
+
+
+@dataclass
+class Disk:
+    """A file system as statvfs shows it, in blocks of 1 MiB."""
+
+    f_blocks: int = 10_000
+    f_bavail: int = 5_000
+    f_files: int = 1_000
+    f_favail: int = 500
+    f_frsize: int = _MIB
+
+
+@pytest.mark.parametrize(("disk", "lacking"), [
+    (Disk(), ""),
+    (Disk(f_bavail=512), ""),
+    (Disk(f_bavail=511), "space"),                         # 512 MiB are more than 5 % of 10,000 MiB
+    (Disk(f_blocks=100_000, f_bavail=4_999), "space"),     # 5 % of 100,000 MiB are more than 512 MiB
+    (Disk(f_blocks=100_000, f_bavail=5_000), ""),
+    (Disk(f_favail=49), "inodes"),
+    (Disk(f_favail=50), ""),
+    (Disk(f_files=0, f_favail=0), ""),                     # a file system that makes inodes as it needs them
+])
+def test_the_floor(disk: Disk, lacking: str) -> None:
+    assert Floor().lacks(disk) == lacking
+
+
+def _space(disk: Disk, told: list[str]) -> Space:
+    def log(event: str, **_: object) -> None:
+        told.append(event)
+
+    return Space([Path("/one"), Path("/two")], Floor(), log, measure=lambda folder: disk if folder == Path("/two") else Disk())
+
+
+def test_mail_is_refused_below_the_floor_of_any_folder_and_taken_again_above_it() -> None:
+    told: list[str] = []
+    disk = Disk()
+    space = _space(disk, told)
+    space.look()
+    assert space.takes_mail
+    assert told == []
+    disk.f_bavail = 500
+    space.look()
+    space.look()
+    assert space.refusal == replies.STORAGE_FULL
+    assert space.because == "space"
+    disk.f_bavail = 520  # above the floor, but a message would bring it below again
+    space.look()
+    assert not space.takes_mail
+    disk.f_bavail = 600
+    space.look()
+    assert space.takes_mail
+    assert told == ["mail-refused", "mail-taken-again"]
+
+
+def test_damage_is_not_healed_by_space() -> None:
+    told: list[str] = []
+    space = _space(Disk(), told)
+    space.damaged("page 7")
+    space.damaged("page 8")
+    space.look()
+    assert space.refusal == replies.LOCAL_ERROR
+    assert space.because == "damage"
+    assert told == ["mail-refused"]
+
+
+def test_what_cannot_be_measured_stays_as_it_was() -> None:
+    told: list[str] = []
+
+    def log(event: str, **_: object) -> None:
+        told.append(event)
+
+    def measure(folder: Path) -> Disk:
+        raise OSError(errno.EIO, "Input/output error")
+
+    space = Space([Path("/one")], Floor(), log, measure=measure)
+    space.look()
+    assert space.takes_mail
+    assert told == ["space-unknown"]
