@@ -10,7 +10,7 @@ from ekiden.dns.questions import Lookup
 from ekiden.mail.envelope import Peer
 from ekiden.policy.chain import NO_OPINION, Chain
 from ekiden.policy.stage import Context, Policy, Stage, World
-from ekiden.policy.verdict import Defer, Quarantine, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Quarantine, Reject, Tag, Verdict
 from ekiden.smtp.replies import LOCAL_ERROR, NOT_ALLOWED
 from ekiden.testing.clock import FakeClock
 
@@ -71,6 +71,17 @@ def test_tags_add_up_and_the_first_quarantine_stays() -> None:
     assert judged.quarantine == first
     assert [tag.field for tag in judged.tags] == [b"X-A", b"X-B"]
     assert len(judged.opinions) == 4
+
+
+def test_a_discard_stays_while_others_are_still_asked() -> None:
+    discard = Discard("nobody reads it")
+    policies = [_policy("a", discard, []), _policy("b", Discard("another"), []), _policy("c", Tag(b"X-A", b"1"), [])]
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain(policies, asyncio.timeout).ask(Stage.SENDER, context))
+    assert judged.discard == discard
+    assert judged.tags == (Tag(b"X-A", b"1"),)
+    refused = Chain([*policies, _policy("d", Reject(NOT_ALLOWED, "no"), [])], asyncio.timeout)
+    assert asyncio.run(refused.ask(Stage.SENDER, context)).refusal == Reject(NOT_ALLOWED, "no")
 
 
 def test_a_policy_that_raises_delays_mail_and_is_named_in_the_log() -> None:

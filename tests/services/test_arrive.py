@@ -15,7 +15,7 @@ from ekiden.mail.address import Path as MailPath
 from ekiden.mail.envelope import Envelope, Peer, Recipient
 from ekiden.policy.chain import Chain
 from ekiden.policy.stage import Context, Policy, Stage
-from ekiden.policy.verdict import Quarantine, Reject, Tag, Verdict
+from ekiden.policy.verdict import Discard, Quarantine, Reject, Tag, Verdict
 from ekiden.services.arrive import Incoming, place
 from ekiden.services.routing import Refused, Remote
 from ekiden.smtp.replies import NOT_ALLOWED, Reply
@@ -91,6 +91,33 @@ def test_what_is_refused_is_kept_nowhere(tmp_path: Path) -> None:
         assert reply is NOT_ALLOWED
         assert await stored(running, "alice") == []
         assert await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id)) == []
+
+    in_house(tmp_path, work, ())
+
+
+def test_what_is_discarded_is_accepted_and_kept_nowhere(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        reply, envelope = await _arrive(running, Discard("nobody reads it"))
+        assert reply.code == 250
+        assert await stored(running, "alice") == []
+        assert await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id)) == []
+
+    in_house(tmp_path, work, ())
+
+
+def test_a_discarded_recipient_gets_nothing_and_the_others_their_copy(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        house = running.house
+        routes = await house.router.route(ALICE, relay=False)
+        assert not isinstance(routes, Refused)
+        peer = Peer(IPv4Address("192.0.2.1"), 5, "mx", hello="c.test", extended=True)
+        nobody = Recipient(MailPath("nobody", Domain("local.test")))
+        for given, copies in (((), ()), 0), (((), routes), 1):
+            envelope = Envelope(house.ids.envelope_id(), ALICE, (nobody, Recipient(ALICE)), peer, house.clock.now())
+            intake = house.intakes.begin()
+            await intake.add(RAW)
+            assert (await house.arrivals.arrive(Incoming(envelope, given, []), intake, None)).code == 250
+            assert len(await stored(running, "alice")) == copies
 
     in_house(tmp_path, work, ())
 

@@ -14,7 +14,7 @@ from ekiden.policy.stage import (
     recipient,
     sender,
 )
-from ekiden.policy.verdict import Defer, Quarantine, Redirect, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Quarantine, Redirect, Reject, Tag, Verdict
 from ekiden.smtp.replies import NOT_ALLOWED, NOT_NOW, Reply
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "NOT_NOW",
     "ConnectContext",
     "Defer",
+    "Discard",
     "HelloContext",
     "MessageContext",
     "Policy",

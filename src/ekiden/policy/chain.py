@@ -1,7 +1,7 @@
 """Asks the policies of one stage in their order.
 
-The first Reject or Defer ends the stage; the first Quarantine stays; Tags and Redirects add up. A policy that raises or
-overruns its time counts as a Defer with 451 4.3.0: broken judgement delays mail, it never loses or admits it.
+The first Reject or Defer ends the stage; the first Quarantine and the first Discard stay; Tags and Redirects add up. A policy
+that raises or overruns its time counts as a Defer with 451 4.3.0: broken judgement delays mail, it never loses or admits it.
 Source: house.md §9.
 """
 
@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from ekiden.policy.stage import Context, Policy, Stage
-from ekiden.policy.verdict import Defer, Quarantine, Redirect, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Quarantine, Redirect, Reject, Tag, Verdict
 from ekiden.smtp.replies import LOCAL_ERROR
 
 
@@ -33,6 +33,7 @@ class Judgement:
     tags: tuple[Tag, ...] = ()
     redirects: tuple[Redirect, ...] = ()
     opinions: tuple[Opinion, ...] = ()
+    discard: Discard | None = None
 
 
 NO_OPINION = Judgement()
@@ -58,22 +59,25 @@ class Chain:
         tags: list[Tag] = []
         redirects: list[Redirect] = []
         opinions: list[Opinion] = []
+        discard: Discard | None = None
         for policy in self._by_stage[stage]:
             verdict = await self._ask_one(policy, context)
             if verdict is None:
                 continue
             opinions.append(Opinion(policy.name, verdict))
             if isinstance(verdict, Reject | Defer):
-                return Judgement(verdict, quarantine, tuple(tags), tuple(redirects), tuple(opinions))
+                return Judgement(verdict, quarantine, tuple(tags), tuple(redirects), tuple(opinions), discard)
             if isinstance(verdict, Quarantine):
                 quarantine = quarantine or verdict
+            elif isinstance(verdict, Discard):
+                discard = discard or verdict
             elif isinstance(verdict, Tag):
                 tags.append(verdict)
             else:
                 redirects.append(verdict)
         if not opinions:
             return NO_OPINION
-        return Judgement(None, quarantine, tuple(tags), tuple(redirects), tuple(opinions))
+        return Judgement(None, quarantine, tuple(tags), tuple(redirects), tuple(opinions), discard)
 
     async def _ask_one(self, policy: Policy, context: Context) -> Verdict | None:
         try:

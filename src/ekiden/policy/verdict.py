@@ -52,4 +52,15 @@ class Redirect:
     because: str
 
 
-Verdict = Reject | Defer | Quarantine | Tag | Redirect
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Say yes and keep nothing: no copy, no report, no journey; a log line at level debug. At RCPT for this recipient, at the end for all.
+
+    For addresses that machines write to and nobody reads. The sender is told that the mail was accepted, so it hears of no loss:
+    where that could matter, Reject is the honest answer.
+    """
+
+    because: str
+
+
+Verdict = Reject | Defer | Quarantine | Tag | Redirect | Discard

@@ -38,9 +38,9 @@ _HOPS = 100  # RFC 5321 §6.3
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message at its final dot. routes: for each recipient of the envelope, in order. mends: complete it (submission).
+    """A message at its final dot. routes: for each recipient of the envelope, in order; none for one to discard.
 
-    owned: the addresses of the signed-in account. steps: the journey so far.
+    mends: complete it (submission). owned: the addresses of the signed-in account. steps: the journey so far.
     """
 
     envelope: Envelope
@@ -94,6 +94,8 @@ class Arrivals:
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
         envelope = incoming.envelope
+        if not any(incoming.routes):
+            return self._discarded(envelope)
         raw = await intake.read_back()
         analysis = await self._analyse(raw)
         steps = incoming.steps
@@ -104,6 +106,8 @@ class Arrivals:
         judged = await self._judge(incoming, analysis, len(raw), policies)
         if judged.refusal is not None:
             return judged.refusal.reply
+        if judged.discard is not None:
+            return self._discarded(envelope)
         prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
         if incoming.mends:
             mended = mend(raw, analysis.headers, envelope.id, envelope.received_at, self._hostname)
@@ -144,6 +148,11 @@ class Arrivals:
         placement = place(envelope, routes)
         reply = replies.accepted(envelope.id)
         return lambda tx: self._store(tx, envelope, analysis, stored, b"", placement, "", list(steps), reply)
+
+    def _discarded(self, envelope: Envelope) -> Reply:
+        """Accepted and kept nowhere, as a policy wants it (policy.verdict.Discard)."""
+        self._world.log("message-discarded", level="debug", envelope=id_text(envelope.id), sender=format_path(envelope.sender))
+        return replies.accepted(envelope.id)
 
     def _sane(self, analysis: Analysis) -> Reply | None:
         if analysis.hops >= _HOPS:

@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from tests.services.houses import PASSWORD, Running, in_house, stored
+from tests.services.houses import PASSWORD, SETTINGS, Running, in_house, open_house, stored
 
 from ekiden.app.wiring import Mode
 from ekiden.mail import journey
@@ -81,6 +81,31 @@ def test_the_journey_tells_every_step_up_to_the_commit(tmp_path: Path) -> None:
     assert in_house(tmp_path, work) == [
         "Connected", "Secured", "Greeted", "SenderGiven", "RecipientGiven", "ContentReceived", "Deposited", "Committed",
     ]  # fmt: skip
+
+
+def test_a_policy_may_discard_what_comes_for_one_recipient(tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(
+        "from ekiden.policy import Discard, RecipientContext, recipient\n"
+        "@recipient\n"
+        "async def machines(ctx: RecipientContext) -> Discard | None:\n"
+        "    return Discard('nobody reads it') if ctx.recipient.local == 'alice' else None\n"
+    )
+
+    async def main() -> None:
+        settings = SETTINGS.replace("data_dir", 'policies = ["rules.py:machines"]\ndata_dir', 1)
+        async with open_house(tmp_path, settings=settings) as running, asyncio.timeout(60):
+
+            def send() -> None:
+                with _client(running) as client:
+                    client.sendmail("a@remote.test", ["alice@local.test"], MESSAGE)
+                    client.sendmail("a@remote.test", ["alice@local.test", "bob@local.test"], MESSAGE)
+
+            await asyncio.to_thread(send)
+            assert await stored(running, "alice") == []
+            assert len(await stored(running, "bob")) == 1
+            assert [event for event, _ in running.lines].count("message-discarded") == 1
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,8 @@ class SmtpSession:
             judged = await self._ask(Stage.RECIPIENT, context, transaction.steps)
             if judged.refusal is not None:
                 return judged.refusal.reply
+            if judged.discard is not None:
+                routes = ()
         transaction.recipients.append(recipient)
         transaction.routes.append(routes)
         return replies.RECIPIENT_OK
