@@ -102,7 +102,7 @@ class House:
         self._node = node
         self.courier: Courier | None = None
         self.database = open_database(config.store_url, Options(on_fatal=fatal))
-        self.blobs = FileBlobs(Path(config.data_dir) / "blobs")
+        self.blobs = FileBlobs(Path(config.data_dir) / "blobs", on_fatal=fatal)
         floor = Floor(config.limits.free_space, config.limits.free_percent)
         self.space = Space(_kept_in(config), floor, log)
         self.space.look()

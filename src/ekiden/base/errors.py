@@ -37,6 +37,14 @@ class StoreError(EkidenError):
     """Our own store failed: nothing of what was asked has been kept. A peer hears 4xx."""
 
 
+class StorageFull(StoreError):
+    """There is no room for it: a full disk, a quota of the file system, a limit on the size of files. A peer hears 452."""
+
+
+class Damaged(StoreError):
+    """What is there is not what was stored. Trying again does not help; people have to be told (reliability.md §1.3, C10)."""
+
+
 class ConfigError(EkidenError):
     """The configuration cannot be used; each problem names file, line and key.
 

@@ -25,7 +25,7 @@ class BlobWriter(Protocol):
         ...
 
     def commit(self) -> Blob:
-        """Sync the bytes and their name; the blob may be named in a row afterwards."""
+        """Sync the bytes and their name; the blob may be named in a row afterwards. write() and read_back() end here."""
         ...
 
     def close(self) -> None:
@@ -33,7 +33,7 @@ class BlobWriter(Protocol):
         ...
 
     def discard(self) -> None:
-        """Forget the bytes, also after commit() where no row was written after all."""
+        """Forget the bytes, also after commit() where no row was written after all. Raises nothing: what stays is an orphan."""
         ...
 
 
@@ -45,7 +45,14 @@ class BlobStore(Protocol):
         ...
 
     def read(self, id: BlobId, offset: int, length: int) -> bytes:
-        """At most length bytes from offset."""
+        """At most length bytes from offset. Raises Damaged if the blob is gone."""
+        ...
+
+    def verify(self, id: BlobId, size: int, sha256: bytes) -> None:
+        """Raises Damaged if the blob is gone or is not what was stored.
+
+        May remember what it has seen whole, for as long as nobody writes to it.
+        """
         ...
 
     def delete(self, id: BlobId) -> None:
