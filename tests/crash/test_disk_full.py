@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.store.stores import NOW, a_message
 
-from ekiden.base.errors import StoreError
+from ekiden.base.errors import StorageFull, StoreError
 from ekiden.base.ids import EnvelopeId
 from ekiden.store import accounts, entries, mailboxes, messages
 from ekiden.store.blobs.files import FileBlobs
@@ -59,7 +59,7 @@ def test_a_batch_that_does_not_fit_leaves_nothing_and_space_heals_it(small_disk:
             ballast = small_disk / "ballast"
             ballast.write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 400_000))
             outcomes = await _deposit_all(database, inbox, range(10, 30), 60_000)
-            assert [type(outcome) for outcome in outcomes] == [StoreError] * 20
+            assert [type(outcome) for outcome in outcomes] == [StorageFull] * 20
             assert list(await database.read(lambda tx: entries.all_uids(tx, inbox.id))) == [1, 2, 3]
             assert await database.read(lambda tx: messages.sendable(tx, EnvelopeId(15))) is None
             ballast.unlink()

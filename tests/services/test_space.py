@@ -91,3 +91,27 @@ def test_what_cannot_be_measured_stays_as_it_was() -> None:
     space.look()
     assert space.takes_mail
     assert told == ["space-unknown"]
+
+
+def test_damage_that_was_noted_is_known_to_all_processes_and_to_the_next_start(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def log(event: str, **_: object) -> None:
+        told.append(event)
+
+    def space() -> Space:
+        return Space([tmp_path], Floor(), log, note=tmp_path / "store.damaged", measure=lambda folder: Disk())
+
+    one, two = space(), space()
+    one.look()
+    two.look()
+    one.damaged("page 7")
+    two.look()
+    assert not two.takes_mail
+    later = space()
+    later.look()
+    assert later.because == "damage"
+    (tmp_path / "store.damaged").unlink()
+    healed = space()
+    healed.look()
+    assert healed.takes_mail

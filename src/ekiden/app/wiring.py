@@ -60,6 +60,7 @@ from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.changes import Changes
 from ekiden.store.database import Options, open_database
+from ekiden.store.evidence import DAMAGE
 
 DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 _SECURE = frozenset({"submissions", "imaps", "pop3s"})
@@ -101,11 +102,11 @@ class House:
         self.ids = IdMaker(self.clock, node)
         self._node = node
         self.courier: Courier | None = None
-        self.database = open_database(config.store_url, Options(on_fatal=fatal))
-        self.blobs = FileBlobs(Path(config.data_dir) / "blobs", on_fatal=fatal)
-        floor = Floor(config.limits.free_space, config.limits.free_percent)
-        self.space = Space(_kept_in(config), floor, log)
+        folders = _kept_in(config)
+        self.space = Space(folders, Floor(config.limits.free_space, config.limits.free_percent), log, note=folders[-1] / DAMAGE)
         self.space.look()
+        self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
+        self.blobs = FileBlobs(Path(config.data_dir) / "blobs", on_fatal=fatal)
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
         self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
@@ -347,7 +348,7 @@ def _outside(config: Config, mode: Mode) -> Outside:
 
 
 def _kept_in(config: Config) -> list[Path]:
-    """The folders that mail goes to: that of the blobs, and that of a database in a file."""
+    """The folders that mail goes to: that of the blobs, and last that of a database in a file."""
     data = Path(config.data_dir)
     scheme, _, rest = config.store_url.partition("://")
     return list(dict.fromkeys([data, Path(rest).parent] if scheme == "sqlite" else [data]))

@@ -59,17 +59,25 @@ class Floor:
 class Space:
     """The state of one process. refusal: what a sender of new mail hears, or None while there is room and the store is sound.
 
+    note: a file that tells of damage, so that other processes and the next start know it too; whoever has looked at the store removes it.
     because: why, in a word for logs and for readiness: "space", "inodes", "damage", or "".
     """
 
     def __init__(
-        self, folders: Sequence[Path], floor: Floor, log: Log, *, measure: Callable[[Path], Measures] = os.statvfs
+        self,
+        folders: Sequence[Path],
+        floor: Floor,
+        log: Log,
+        *,
+        note: Path | None = None,
+        measure: Callable[[Path], Measures] = os.statvfs,
     ) -> None:
         self.refusal: Reply | None = None
         self.because = ""
         self._folders = folders
         self._floor = floor
         self._log = log
+        self._note = note
         self._measure = measure
         self._damage = ""
 
@@ -80,9 +88,15 @@ class Space:
 
     def damaged(self, what: str) -> None:
         """The store has shown damage: no new mail until it has been looked at and the server is started again."""
-        if not self._damage:
-            self._damage = what
-            self._become("damage", what)
+        if self._damage:
+            return
+        self._damage = what
+        self._become("damage", what)
+        if self._note is not None and not self._note.exists():
+            try:
+                self._note.write_text(what + "\n", "utf-8")
+            except OSError as error:
+                self._log("damage-not-noted", level="error", because=error.strerror)
 
     async def run(self) -> None:
         """Look once a second, until cancelled; the look is a system call a folder and blocks only where the disk itself hangs."""
@@ -93,6 +107,9 @@ class Space:
     def look(self) -> None:
         """Measure now. What cannot be measured counts as it was: the write itself will tell."""
         if self._damage:
+            return
+        if self._note is not None and self._note.exists():  # another process, or our former life, has met it
+            self.damaged(self._note.read_text("utf-8", "replace").strip() or "noted")
             return
         times = 1.0 if self.refusal is None else _ROOM_TO_RETURN
         lacking = ""

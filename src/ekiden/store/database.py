@@ -80,13 +80,15 @@ class Options:
 
     readers: threads that read. batch: at most so many functions in one commit. busy_ms: how long a foreign writer is waited for.
     on_fatal: called once, from the writer's thread, when the disk has broken its promise (a failed fsync): the process must end,
-    it must not try again on the same files. vfs: the name of SQLite's file layer, for tests that break it.
+    it must not try again on the same files. on_damage: called from any thread, perhaps often, where the database shows damage.
+    vfs: the name of SQLite's file layer, for tests that break it.
     """
 
     readers: int = 3
     batch: int = 200
     busy_ms: int = 10_000
     on_fatal: Callable[[BaseException], None] | None = None
+    on_damage: Callable[[str], None] | None = None
     vfs: str | None = None
 
 

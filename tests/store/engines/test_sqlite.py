@@ -126,7 +126,8 @@ def test_a_full_disk_fails_the_whole_batch_and_nothing_of_it_is_kept(tmp_path: P
         await database.write(lambda tx: put(tx, "before"))
         disk.fail = full
         outcomes = await put_all(database, *(f"k{number}" for number in range(20)))
-        assert [type(outcome) for outcome in outcomes] == [StoreError] * 20
+        assert all(isinstance(outcome, StoreError) for outcome in outcomes)
+        assert len(outcomes) == 20
         assert len({id(outcome) for outcome in outcomes}) == 20
         assert await database.read(names) == ["before"]
         disk.fail = lambda operation, file: None

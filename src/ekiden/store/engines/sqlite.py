@@ -8,6 +8,7 @@ Source: house.md §10, §14.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -19,7 +20,8 @@ from typing import TypeVar, cast
 
 import apsw
 
-from ekiden.base.errors import StoreError
+from ekiden.base.errors import Damaged, StorageFull, StoreError
+from ekiden.store import evidence
 from ekiden.store.batching import Crew, Errand, Job
 from ekiden.store.database import Conflict, Database, Engine, Options, Row, Tx, Value
 from ekiden.store.migrate import load_migrations, pending
@@ -60,12 +62,16 @@ _BROKEN = (
     apsw.InterruptError,
     apsw.ProtocolError,
 )
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HARMLESS = (*_NO_ROOM, errno.EROFS)  # of a write before the sync: what was written of the transaction is written over by the next
 _FSYNC = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 
 # Pages of 4 KiB. Measured with 1,000 mailboxes: 13,300 messages/s with a checkpoint each 1,000 pages, 17,800 at 4,000.
 _CHECKPOINT_PAGES = 4_000
 _WAL_TOO_LONG_PAGES = 16 * _CHECKPOINT_PAGES
 _FOR_READERS_MS = 100
+_ONCE_BUSY_MS = 100  # while a foreign program holds the database that long already, the next ones need not wait as long again
 _PRAGMAS = (
     "trusted_schema=OFF",
     "mmap_size=0",
@@ -141,6 +147,7 @@ class _Writer:
         self._options = options
         self._wal_pages = 0
         self._holds_turn = False
+        self._is_busy = False
         connection.set_wal_hook(self._after_commit)
 
     def serve(self, jobs: list[Job[_Work]]) -> None:
@@ -157,7 +164,8 @@ class _Writer:
             if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _FSYNC:
                 self._stop(error)
             for job in jobs:
-                job.error = _store_error(error)
+                job.error = _store_error(error, self._connection)
+            _tell_damage(jobs[0].error, self._options)
 
     def rest(self) -> None:
         """Between two batches, with nobody waiting: move the log into the database if it is long, then let others write."""
@@ -166,10 +174,11 @@ class _Writer:
                 too_long = self._wal_pages >= _WAL_TOO_LONG_PAGES
                 self._wal_pages = 0
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART if too_long else apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.BusyError:
-            pass  # a long reader; the next commits try again
+        except (apsw.BusyError, apsw.FullError):
+            pass  # a long reader, or a database that cannot grow just now; the next commits try again
         except apsw.Error as error:
-            self._stop(error)
+            if not self._is_harmless(error):
+                self._stop(error)
         finally:
             if self._holds_turn:
                 self._turn.__exit__()
@@ -177,7 +186,15 @@ class _Writer:
 
     def _commit(self, jobs: list[Job[_Work]]) -> None:
         """Optimistic first: a SAVEPOINT a function costs 9 µs, a function that raises is rare."""
-        self._tx.plain("BEGIN IMMEDIATE")
+        try:
+            self._tx.plain("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            self._is_busy = True
+            self._connection.set_busy_timeout(min(_ONCE_BUSY_MS, self._options.busy_ms))
+            raise
+        if self._is_busy:
+            self._is_busy = False
+            self._connection.set_busy_timeout(self._options.busy_ms)
         loop = jobs[0].loop
         if loop is not None and all(job.brief and job.loop is loop for job in jobs):
             went_well = Errand(lambda: self._run_all(jobs)).do_in(loop)
@@ -192,7 +209,8 @@ class _Writer:
         try:
             self._tx.plain("COMMIT")
         except apsw.IOError as error:
-            self._stop(error)
+            if not self._is_harmless(error):
+                self._stop(error)
             raise
 
     def _run_all(self, jobs: list[Job[_Work]]) -> bool:
@@ -245,6 +263,9 @@ class _Writer:
         except apsw.Error as error:
             self._stop(error)
 
+    def _is_harmless(self, error: apsw.Error) -> bool:
+        return self._connection.system_errno in _HARMLESS and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE
+
     def _stop(self, error: BaseException) -> None:
         if self.fatal is None:
             self.fatal = error
@@ -257,16 +278,28 @@ class _Writer:
         return apsw.SQLITE_OK
 
 
-def _store_error(error: BaseException) -> StoreError:
+def _store_error(error: BaseException, connection: apsw.Connection | None = None) -> StoreError:
     """A StoreError of its own for each caller, so that no traceback is shared."""
     if isinstance(error, StoreError):
         made = StoreError(*error.args)
+    elif isinstance(error, _DAMAGE):
+        made = Damaged(f"the store is damaged: {error}")
+    elif isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError) and connection is not None and connection.system_errno in _NO_ROOM
+    ):
+        made = StorageFull(f"the store has no room: {error}")
     elif isinstance(error, _TransactionLost):
         made = StoreError("the transaction was undone by the store")
     else:
         made = StoreError(f"the store failed: {type(error).__name__}: {error}")
     made.__cause__ = error
     return made
+
+
+def _tell_damage(error: BaseException | None, options: Options) -> None:
+    if isinstance(error, Damaged) and isinstance(error.__cause__, _DAMAGE) and options.on_damage is not None:
+        with suppress(Exception):  # as in _stop
+            options.on_damage(str(error))
 
 
 class SqliteDatabase:
@@ -276,11 +309,21 @@ class SqliteDatabase:
         self._path = path
         self._options = options
         self._queries = load_queries(DIALECT)
-        self._turn = _Turn(path.with_name("store.lock"))
+        self._turn = _Turn(path.with_name(evidence.LOCK))
         try:
-            self._connection = _connect(path, options, cache_kib=65_536)
             with self._turn:
-                _bring_up_to_date(self._connection)
+                before = evidence.look_before(path)
+                self._connection = _connect(path, options, cache_kib=65_536)
+                try:
+                    _bring_up_to_date(self._connection)
+                    evidence.look_after(path, before)
+                except BaseException:
+                    self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # what there is stays as it is
+                    self._connection.close()
+                    raise
+        except _DAMAGE as error:
+            self._turn.close()
+            raise Damaged(f"{path}: {error}") from error
         except apsw.Error as error:
             self._turn.close()
             raise StoreError(f"{path}: {type(error).__name__}: {error}") from error
@@ -319,6 +362,7 @@ class SqliteDatabase:
                 job.result = self._read(job.work)
             except apsw.Error as error:
                 job.error = _store_error(error)
+                _tell_damage(job.error, self._options)
             except BaseException as error:  # what the function raises is for its caller
                 job.error = error
 
@@ -384,8 +428,9 @@ def _open(url: str, options: Options) -> Database:
         raise StoreError(f"store URL {url!r}: the path must be absolute, as in sqlite:///var/lib/ekiden/ekiden.db")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm files the mode of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not evidence.was_made(path):  # else it has been made before, and making it anew would hide that it is gone
+            # SQLite gives its -wal and -shm files the mode of the database file.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return SqliteDatabase(path, options)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
