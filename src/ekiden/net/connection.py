@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Generic, TypeVar, cast
 
+from ekiden.base import measures
 from ekiden.base.errors import ProtocolError, Unreachable
 from ekiden.base.machine import Machine
 from ekiden.mail.address import Ip
@@ -224,8 +225,10 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
                 await self._sleep()
         except ProtocolError:
             self._send_ciphertext()  # the alert that says why
+            measures.TLS_FAILURES.of("server" if server_side else "client").value += 1
             raise
         self.tls = self._layer.about()
+        measures.TLS_HANDSHAKES.of("server" if server_side else "client", self.tls.version).value += 1
         self._held = True
         return self.tls
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+from ekiden.base import measures
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.machine import Machine
 from ekiden.mail.address import Ip
@@ -118,6 +119,8 @@ class Listener:
         self._log = log
         self._tasks: dict[asyncio.Task[None], Connection[Any]] = {}
         self._server: asyncio.Server | None = None
+        self._came, self._here = measures.CONNECTIONS.of(door.name), measures.CONNECTIONS_OPEN.of(door.name)
+        self._turned_away = measures.CONNECTIONS_REFUSED.of(door.name)
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -160,8 +163,11 @@ class Listener:
         await connection.opened
         network = network_of(connection.peer_ip)
         if not self._crowd.enter(network):
+            self._turned_away.value += 1
             connection.refuse(self._door.refusal)
             return
+        self._came.value += 1
+        self._here.value += 1
         try:
             await self._door.session(connection)
             await connection.close()
@@ -172,4 +178,5 @@ class Listener:
             self._log("session-failed", listener=self._door.name, peer=str(connection.peer_ip), error=error)
             connection.abort()
         finally:
+            self._here.value -= 1
             self._crowd.leave(network)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from ekiden.base import measures
 from ekiden.base.clock import Clock
 from ekiden.base.endpoint import Endpoint, parse_ip
 from ekiden.base.errors import BadValue
@@ -124,6 +125,7 @@ class DnsResolver:
                 answer = await self._follow(question)
         except TimeoutError:
             answer = Answer(question, Finding.FAILED, ttl_s=LEAST_TTL_S, because="timeout")
+        measures.DNS_ANSWERS.of(answer.finding.value.lower()).value += 1
         self._cache.put(answer)
         return answer
 
@@ -290,6 +292,7 @@ class _Cache:
         if left <= 0:
             self._drop(question)
             return None
+        measures.DNS_HITS.of().value += 1
         self._kept.move_to_end(question)
         return replace(answer, ttl_s=max(1, round(left)))
 

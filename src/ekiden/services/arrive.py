@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from ekiden.base import measures
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import AccountId, BlobId, id_text
 from ekiden.mail import journey
@@ -97,6 +98,7 @@ class Arrivals:
         if not any(incoming.routes):
             return self._discarded(envelope)
         raw = await intake.read_back()
+        measures.RECEIVED_BYTES.of(envelope.peer.listener).value += len(raw)
         analysis = await self._analyse(raw)
         steps = incoming.steps
         steps.append(journey.ContentReceived(self._clock.now(), len(raw), analysis.message_id))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ekiden.base import measures
 from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import AccountId, BlobId
@@ -265,6 +266,7 @@ class Courier:
             attempted = Attempted([Outcome(each, gone) for each in batch.deliveries], conversation=conversation)
         else:
             attempted = await self._attempts.attempt(batch, sendable, conversation)
+            measures.ATTEMPTS.of("reached" if attempted.reached else "unreached").value += 1
         try:
             await self._record(batch, attempted, sendable)
             if not attempted.reached:
@@ -295,6 +297,7 @@ class Courier:
                 touched = await self._database.write(lambda tx, reports=reports: _store(tx, batch, judged, reports))  # type: ignore[misc]
                 break
             except _LeaseLost:
+                measures.LEASES_LOST.of().value += 1
                 self._log("lease-lost", level="warning", next_hop=batch.next_hop)
                 return
             except StoreError as error:
@@ -302,6 +305,7 @@ class Courier:
                 if pause + 1 == _RECORD_TRIES:
                     raise
                 await asyncio.sleep(_RECORD_PAUSE_S)
+        _count(judged, reports)
         for account in touched:
             self._changes.poke(account)
         if any(report.is_remote for report in reports):
@@ -367,6 +371,15 @@ def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, 
         if wants_delay_notice(schedule, queued_at=delivery.queued_at, now=now, reported_at=delivery.delay_reported_at):
             judged.late.append(Telling(outcome))
     return judged
+
+
+_RESULTS = {Status.DONE: "delivered", Status.DUE: "deferred", Status.FAILED: "failed", Status.EXPIRED: "expired"}
+
+
+def _count(judged: _Judged, reports: Sequence[Report]) -> None:
+    measures.REPORTS.of().value += len(reports)
+    for _, status, _ in judged.changes:
+        measures.DELIVERIES.of(_RESULTS[status]).value += 1
 
 
 def _store(tx: Tx, batch: Batch, judged: _Judged, reports: list[Report]) -> list[AccountId]:

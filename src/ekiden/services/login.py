@@ -16,6 +16,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Protocol
 
+from ekiden.base import measures
 from ekiden.base.clock import Clock
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import AccountId
@@ -48,6 +49,12 @@ class SignedIn:
     account: AccountId
     name: str
     addresses: frozenset[str]
+
+
+def count_login(door: str, mechanism: str, found: SignedIn | LoginRefusal) -> None:
+    """Count an attempt to sign in; mechanism: "command" for one that is not SASL."""
+    result = found.value.replace(" ", "-") if isinstance(found, LoginRefusal) else "ok"
+    measures.LOGINS.of(door, mechanism, result).value += 1
 
 
 class PasswordCheck(Protocol):

@@ -13,6 +13,7 @@ import binascii
 import re
 from collections.abc import Callable
 
+from ekiden.base import measures
 from ekiden.base.errors import BadValue, ProtocolError
 from ekiden.smtp import replies
 from ekiden.smtp.commands import (
@@ -87,6 +88,7 @@ class SmtpServer:
         self._more: list[bytes] = []
         self._more_bytes = 0
         self._output: list[bytes] = []
+        self._said = measures.code_cells(settings.listener)
         self._greeted = False
         self._closing = False
         self._eof = False
@@ -210,6 +212,7 @@ class SmtpServer:
             words = "LMTP Ekiden" if self._is_lmtp else "ESMTP Ekiden"
             reply = replies.greeting(self._settings.hostname, words)
         self._output.append(reply.encode())
+        self._said[reply.code // 100].value += 1
         if not reply.is_positive:
             self._closing = True
 
@@ -235,6 +238,7 @@ class SmtpServer:
             raise ProtocolError("no recipient waits for an answer")
         reply = self._or_problem(reply)
         self._output.append(reply.encode())
+        self._said[reply.code // 100].value += 1
         self._replies_due -= 1
         if self._replies_due == 0:
             self._question = None
@@ -247,6 +251,7 @@ class SmtpServer:
         self._question = None
         self._in_auth = True
         self._output.append(b"334 " + binascii.b2a_base64(text, newline=False) + b"\r\n")
+        self._said[3].value += 1
 
     def secured(self) -> None:
         """The TLS handshake is done: everything the peer said before is forgotten (RFC 3207 §4.2)."""
@@ -259,6 +264,7 @@ class SmtpServer:
     def say(self, reply: Reply) -> None:
         """Say something unasked: 421 on shutdown or timeout, which also closes."""
         self._output.append(reply.encode())
+        self._said[reply.code // 100].value += 1
         if reply.code == 421:
             self._closing = True
 
@@ -326,11 +332,13 @@ class SmtpServer:
                 reply = replies.TOO_MANY_ERRORS
                 self._closing = True
         self._output.append(reply.encode())
+        self._said[reply.code // 100].value += 1
         return reply
 
     def _refuse(self, line: bytes, reply: Reply, *, close: bool = False) -> Refused:
         if close:
             self._output.append(reply.encode())
+            self._said[reply.code // 100].value += 1
             self._closing = True
         else:
             reply = self._write(reply)
@@ -377,6 +385,7 @@ class SmtpServer:
         self._hello, self._verb = self._asked_hello.name, self._asked_hello.verb
         lines = (self._settings.hostname,) if self._verb == "HELO" else (self._settings.hostname, *self._offer.lines)
         self._output.append(Reply(250, None, lines).encode())
+        self._said[2].value += 1
 
     def _starttls(self, line: bytes) -> ServerEvent | None:
         if line[:8].upper() != b"STARTTLS" or line[8:9] not in _AFTER_VERB:
@@ -407,6 +416,7 @@ class SmtpServer:
             self._write(reply)
         else:
             self._output.append(replies.READY_FOR_TLS.encode())
+            self._said[2].value += 1
 
     def _auth(self, line: bytes) -> ServerEvent | None:
         if not self._offers_auth:
@@ -520,6 +530,7 @@ class SmtpServer:
             self._write(reply)
         else:
             self._output.append(replies.START_CONTENT.encode())
+            self._said[3].value += 1
             settings = self._settings
             self._content = ContentReader(settings.message_bytes, settings.line_bytes, settings.excess_bytes)
 
@@ -546,6 +557,7 @@ class SmtpServer:
     def _body_answered(self, reply: Reply | None) -> None:
         reply = self._or_problem(replies.OK if reply is None else reply)
         self._output += [reply.encode()] * self._replies_due
+        self._said[reply.code // 100].value += self._replies_due
         self._end_message(reply)
 
     def _end_message(self, reply: Reply) -> None:
@@ -568,12 +580,14 @@ class SmtpServer:
         was_open = self._sender_given
         self._end_transaction()
         self._output.append(replies.RESET.encode())
+        self._said[2].value += 1
         return _RESET if was_open else None
 
     def _quit(self, line: bytes) -> ServerEvent | None:
         if line[4:].strip(b" \t"):
             return self._refuse(line, replies.NO_ARGUMENT_ALLOWED)
         self._output.append(replies.GOODBYE.encode())
+        self._said[2].value += 1
         self._closing = True
         return _QUIT
 
@@ -596,4 +610,5 @@ class SmtpServer:
         if self._is_idle_too_long():
             return self._refuse(line, replies.TOO_MANY_IDLE_COMMANDS, close=True)
         self._output.append(reply.encode())
+        self._said[reply.code // 100].value += 1
         return None

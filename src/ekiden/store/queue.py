@@ -183,6 +183,12 @@ def counts(tx: Tx) -> dict[str, int]:
     return {string(row, 0): integer(row, 1) for row in tx.all("deliveries_count")}
 
 
+def oldest(tx: Tx) -> Millis | None:
+    """When the oldest unfinished copy was put in; None without one."""
+    found = [integer(row, 2) for row in tx.all("deliveries_count")]
+    return Millis(min(found)) if found else None
+
+
 def remove_finished(tx: Tx, before: Millis, count: int = 500) -> int:
     """Envelopes whose copies were all finished before that time; how many are gone now."""
     found = [integer(row, 0) for row in tx.all("envelopes_finished", before=before, count=count)]

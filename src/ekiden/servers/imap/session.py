@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ekiden.base import measures
 from ekiden.base.clock import Clock
 from ekiden.base.errors import BadValue, ProtocolError, StoreError, Unreachable
 from ekiden.base.ids import AccountId
@@ -218,6 +219,7 @@ class ImapSession:
             self.machine.answer(Kind.OK, text, code)
 
     async def _carry_out(self, request: Request[ImapSession]) -> None:
+        began = self.services.clock.monotonic()
         try:
             await request.command.run(self, request)
         except MailboxRefused as refused:
@@ -229,6 +231,8 @@ class ImapSession:
         except StoreError as error:
             self.services.log("store-failed", command=request.command.name.decode("ascii"), because=str(error))
             self._answer_error(Kind.NO, "Nothing was changed, please try again", b"UNAVAILABLE")
+        finally:
+            measures.IMAP_COMMANDS.of(request.command.name.decode("ascii")).observe(self.services.clock.monotonic() - began)
 
     def _answer_error(self, kind: Kind, text: str, code: bytes = b"") -> None:
         if not self.machine.wants_close:

@@ -38,7 +38,7 @@ from ekiden.pop3.machine import (
 )
 from ekiden.pop3.multiline import LineCounter
 from ekiden.sasl.mechanism import Challenge, Mechanism, Proof
-from ekiden.services.login import LoginRefusal, SignedIn
+from ekiden.services.login import LoginRefusal, SignedIn, count_login
 from ekiden.services.mailbox import Content, Entry, Mailboxes, MailboxRefused, Snapshot, ranges_of
 
 _RENEW_S = 200.0  # the lock of services.mailbox is for ten minutes
@@ -163,11 +163,12 @@ class Pop3Session:
         if isinstance(outcome, Challenge):
             self._machine.challenge(outcome.text)
             return
-        await self._sign_in(outcome)
+        await self._sign_in(outcome, self._mechanism.name)
 
-    async def _sign_in(self, proof: Proof) -> None:
+    async def _sign_in(self, proof: Proof, mechanism: str = "command") -> None:
         services = self._services
         found = await services.logins.login(proof.name, proof.password, self._peer, acting_as=proof.acting_as)
+        count_login(self._peer.listener, mechanism, found)
         if isinstance(found, LoginRefusal):
             text, trouble = _REFUSALS[found]
             services.log("login-refused", peer=str(self._peer.ip), listener=self._peer.listener, name=proof.name, because=found.value)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from ekiden.base import measures
 from ekiden.base.clock import Clock
 from ekiden.base.errors import ProtocolError, StoreError, Unreachable
 from ekiden.base.ids import IdMaker
@@ -24,7 +25,7 @@ from ekiden.policy.stage import ConnectContext, HelloContext, RecipientContext, 
 from ekiden.sasl.mechanism import Challenge, Mechanism, Proof
 from ekiden.services.arrive import Arrivals, Incoming
 from ekiden.services.intake import Intake, Intakes
-from ekiden.services.login import LoginRefusal, Logins, SignedIn
+from ekiden.services.login import LoginRefusal, Logins, SignedIn, count_login
 from ekiden.services.routing import Refused, Route, Router
 from ekiden.services.space import Space
 from ekiden.services.verdicts import note
@@ -116,6 +117,7 @@ class SmtpSession:
         self._login: SignedIn | None = None
         self._mechanism: Mechanism | None = None
         self._transaction: _Transaction | None = None
+        self._dots = measures.dots_of(services.rules.listener)
 
     async def run(self) -> None:
         """Serve until either side leaves. Raises nothing for what a peer does."""
@@ -236,6 +238,7 @@ class SmtpSession:
 
     async def _prove(self, proof: Proof, mechanism: str) -> None:
         found = await self._services.logins.login(proof.name, proof.password, self._peer, acting_as=proof.acting_as)
+        count_login(self._peer.listener, mechanism, found)
         if isinstance(found, LoginRefusal):
             self._machine.answer(_REFUSALS[found])
             return
@@ -316,15 +319,19 @@ class SmtpSession:
 
     async def _on_end(self, event: BodyEnd) -> None:
         transaction, self._transaction = self._transaction, None
+        began = self._clock.monotonic()
         if event.problem is not None:
             if transaction is not None and transaction.intake is not None:
                 await transaction.intake.discard()
             self._machine.answer(event.problem)
+            self._dots.count(event.problem.code, self._clock.monotonic() - began)
             return
         if transaction is None or transaction.intake is None:
             self._machine.answer(replies.LOCAL_ERROR)
             return
-        self._machine.answer(await self._arrive(transaction, transaction.intake))
+        reply = await self._arrive(transaction, transaction.intake)
+        self._machine.answer(reply)
+        self._dots.count(reply.code, self._clock.monotonic() - began)
 
     async def _arrive(self, transaction: _Transaction, intake: Intake) -> Reply:
         services = self._services

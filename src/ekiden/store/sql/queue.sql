@@ -83,8 +83,8 @@ UPDATE delivery SET status = :status, due_at = :due_at WHERE envelope_id = :enve
 UPDATE delivery SET status = 'failed', finished_at = :now, reply = :reply WHERE envelope_id = :envelope AND finished_at IS NULL;
 
 -- name: deliveries_count
--- How many wait.
-SELECT status, COUNT(*) FROM delivery WHERE finished_at IS NULL GROUP BY status;
+-- How many wait, and since when the oldest does.
+SELECT status, COUNT(*), MIN(queued_at) FROM delivery WHERE finished_at IS NULL GROUP BY status;
 
 -- name: envelopes_finished
 -- Envelopes with a copy that was finished some time ago, if none is unfinished or was finished later.

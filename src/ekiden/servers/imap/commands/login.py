@@ -11,7 +11,7 @@ from ekiden.imap.responses import Kind
 from ekiden.imap.tokens import Reader
 from ekiden.sasl.mechanism import Challenge, Mechanism, Proof, decode_initial
 from ekiden.servers.imap.session import ImapSession
-from ekiden.services.login import LoginRefusal
+from ekiden.services.login import LoginRefusal, count_login
 
 _REFUSALS = {
     LoginRefusal.WRONG: ("Name or password is wrong", b"AUTHENTICATIONFAILED"),
@@ -57,7 +57,7 @@ async def _authenticate(session: ImapSession, request: Asked, args: tuple[str, b
         raise Refusal("There is no such mechanism")
     proof = await _exchange(session, mechanism, decode_initial(args[1]))
     if proof is not None:
-        await _prove(session, proof)
+        await _prove(session, proof, mechanism.name)
 
 
 async def _exchange(session: ImapSession, mechanism: Mechanism, response: bytes | None) -> Proof | None:
@@ -74,8 +74,9 @@ async def _exchange(session: ImapSession, mechanism: Mechanism, response: bytes 
     return outcome
 
 
-async def _prove(session: ImapSession, proof: Proof) -> None:
+async def _prove(session: ImapSession, proof: Proof, mechanism: str = "command") -> None:
     found = await session.services.logins.login(proof.name, proof.password, session.peer, acting_as=proof.acting_as)
+    count_login(session.peer.listener, mechanism, found)
     if isinstance(found, LoginRefusal):
         text, code = _REFUSALS[found]
         raise Refusal(text, code)
