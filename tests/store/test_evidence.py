@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -134,3 +135,23 @@ def test_a_copy_without_its_lock_file_is_a_store_of_its_own(tmp_path: Path) -> N
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
     assert _names(copy) is not None
+
+
+def test_looking_at_the_files_leaves_sqlite_its_locks(tmp_path: Path) -> None:
+    """A program that opens a store in use must not take itself for the first: it would cut the index short under the server's feet."""
+    path = _life(tmp_path, "closes")
+    try_lock = (
+        "import fcntl, sys; file = open(sys.argv[1] + '-shm', 'r+b'); "
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)"  # the byte that every connection holds a shared lock on
+    )
+
+    def others_may_lock(file: Path) -> bool:
+        return subprocess.run([sys.executable, "-c", try_lock, str(file)], capture_output=True, check=False, timeout=60).returncode == 0
+
+    database = open_database(f"sqlite://{path}")
+    try:
+        assert not others_may_lock(path)
+        shutil.copy(path.with_name("ekiden.db-shm"), tmp_path / "copy-shm")
+        assert others_may_lock(tmp_path / "copy")  # so it is the lock that kept it away
+    finally:
+        database.close()

@@ -58,9 +58,8 @@ def look_before(path: Path) -> Log | None:
     found = path.stat().st_size if path.exists() else 0
     if not found:
         raise Damaged(f"{path}: the database is {'empty' if path.exists() else 'gone'}; {_ADVICE}")
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise Damaged(f"{path}: this is no database any more; {_ADVICE}")
+    if _peek(path, len(_MAGIC)) != _MAGIC:
+        raise Damaged(f"{path}: this is no database any more; {_ADVICE}")
     index, same_life = _index(path), text == _MARK + _boot()
     if not _log_of(path).exists() and index is not None and (index.has_more or not same_life):
         raise Damaged(f"{_log_of(path)}: the write-ahead log is gone, and the newest mail with it; {_ADVICE}")
@@ -88,6 +87,31 @@ def accept(path: Path) -> None:
     path.with_name(DAMAGE).unlink(missing_ok=True)
     if path.with_name(LOCK).exists():
         os.truncate(path.with_name(LOCK), 0)  # never removed: a lock on a file without a name would hold nobody off
+
+
+def forget(path: Path) -> None:
+    """The store is closed in this process: what was kept open of its files is closed, too."""
+    for name in (path.name, path.name + "-shm"):
+        if (fd := _kept.pop(path.with_name(name), None)) is not None:
+            os.close(fd)
+
+
+def _peek(path: Path, size: int) -> bytes:
+    """The first bytes of a file that SQLite locks.
+
+    The descriptor stays open until forget(): closing any descriptor of a file drops all POSIX locks that this process has on it, also
+    those of SQLite. The next process would then take itself for the first one and cut the index short under our feet (SIGBUS).
+    """
+    fd = _kept.get(path)
+    if fd is not None and not (path.exists() and os.path.samestat(os.fstat(fd), path.stat())):
+        os.close(_kept.pop(path))  # another file has that name now
+        fd = None
+    if fd is None:
+        fd = _kept[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.pread(fd, size, 0)
+
+
+_kept: dict[Path, int] = {}
 
 
 def _log_of(path: Path) -> Path:
@@ -126,8 +150,7 @@ def _boot() -> bytes:
 
 def _index(path: Path) -> Log | None:
     try:
-        with path.with_name(path.name + "-shm").open("rb") as file:
-            text = file.read(_INDEX.size)
+        text = _peek(path.with_name(path.name + "-shm"), _INDEX.size)
     except OSError:
         return None
     if len(text) < _INDEX.size:

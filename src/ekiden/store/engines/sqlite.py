@@ -324,6 +324,7 @@ class SqliteDatabase:
                 except BaseException:
                     self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # what there is stays as it is
                     self._connection.close()
+                    evidence.forget(path)
                     raise
         except _DAMAGE as error:
             self._turn.close()
@@ -358,6 +359,7 @@ class SqliteDatabase:
             with suppress(apsw.Error):  # what was committed is in the log; the next start reads it from there
                 connection.close()
         self._readers_open.clear()
+        evidence.forget(self._path)
         self._turn.close()
 
     def _serve_reader(self, jobs: list[Job[_Work]]) -> None:
