@@ -36,13 +36,24 @@ class Round:
         return self.messages / self.arrived_s
 
 
-def send(port: int, *, sessions: int, messages: int, size: int, persistent: bool = True) -> tuple[float, float]:
-    """Send messages of `size` bytes over so many connections at once; (seconds, processor seconds of the client)."""
+def postfix_tool(name: str) -> tuple[str, dict[str, str]]:
+    """The path of smtp-source or smtp-sink, and the environment that it runs in."""
     tree = catalogue.tree("postfix-tools")
     env = tree.environment()
     env["LD_LIBRARY_PATH"] = f"{tree.root}/usr/lib/postfix:" + env.get("LD_LIBRARY_PATH", "")
+    return str(tree.program(name)), env
+
+
+def send(
+    port: int, *, sessions: int, messages: int, size: int, persistent: bool = True, numbered: bool = False
+) -> tuple[float, float]:
+    """Send messages of `size` bytes over so many connections at once; (seconds, processor seconds of the client).
+
+    persistent: many messages a connection, not one. numbered: each message to another recipient, 0inbox@…, 1inbox@… and so on.
+    """
+    program, env = postfix_tool("smtp-source")
     words = [
-        str(tree.program("smtp-source")),
+        program,
         "-s",
         str(sessions),
         "-m",
@@ -58,6 +69,7 @@ def send(port: int, *, sessions: int, messages: int, size: int, persistent: bool
         "-C",
         "20",
         *(["-d"] if persistent else []),
+        *(["-N"] if numbered else []),
         f"inet:127.0.0.1:{port}",
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -70,12 +82,14 @@ def send(port: int, *, sessions: int, messages: int, size: int, persistent: bool
     return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(server: Server, *, sessions: int = 20, messages: int = 4000, size: int = 4096, persistent: bool = True) -> Round:
+def measure(
+    server: Server, *, sessions: int = 20, messages: int = 4000, size: int = 4096, persistent: bool = True, numbered: bool = False
+) -> Round:
     """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many."""
     had = server.count()
     cpu, busy = cpu_seconds(server.pid), _busy_seconds()
     start = time.perf_counter()
-    accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent)
+    accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent, numbered=numbered)
     arrived_s = accept  # if all is there by now, it was when the last 250 came
     elsewhere = _busy_seconds() - busy - client - (cpu_seconds(server.pid) - cpu)
     others = min(1.0, max(0.0, elsewhere / accept / (os.cpu_count() or 1)))

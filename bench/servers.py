@@ -16,9 +16,9 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.peers.certificates import make_certificate
 from tests.peers.postfix import Postfix
@@ -62,14 +62,26 @@ def alone() -> Iterator[None]:
 
 
 class EkidenServer:
-    """Ekiden with bench/ekiden.toml and one account."""
+    """Ekiden with bench/ekiden.toml and one account.
 
-    def __init__(self, name: str = "ekiden") -> None:
+    processes: how many serve. settings: further ones, as the environment names them. prepare: called with the file of the
+    database when the account is there and nothing runs yet.
+    """
+
+    def __init__(
+        self,
+        name: str = "ekiden",
+        *,
+        processes: int = 1,
+        config: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        prepare: Callable[[Path], None] | None = None,
+    ) -> None:
         folder = fresh(name)
         self.folder = folder
         self.certificate, key, _ = make_certificate(folder / "tls", "localhost", "mx.bench.test")
         self.port, self.imaps, self.pop3s = free_port(), free_port(), free_port()
-        self.config = BENCH / "ekiden.toml"
+        self.config = config or BENCH / "ekiden.toml"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")},
             "EKIDEN_DATA_DIR": str(folder / "data"),
@@ -79,13 +91,18 @@ class EkidenServer:
             "EKIDEN_TLS__CERTIFICATE": str(self.certificate),
             "EKIDEN_TLS__KEY": str(key),
             "EKIDEN_DNS__SERVERS": "127.0.0.1:9",
+            **({"EKIDEN_PROCESSES": str(processes)} if processes != 1 else {}),
+            **(settings or {}),
         }
         self.command("account", "add", RECIPIENT, "--password-stdin", given=PASSWORD + "\n")
+        self.database = folder / "data" / "ekiden.db"
+        if prepare is not None:
+            prepare(self.database)
         self._daemon = Daemon("ekiden", self._ekiden("serve"), log=folder / "ekiden.log", env=self.environment)
         self._daemon.wait_port(self.port)
         self._daemon.wait_port(self.imaps)
         self.pid = self._daemon.process.pid
-        self.label = "Ekiden " + self.command("--version").split()[-1]
+        self.label = "Ekiden " + self.command("--version").split()[-1] + (f", {processes} processes" if processes != 1 else "")
 
     def _ekiden(self, *words: str) -> list[str]:
         asks_config = not words[0].startswith("-")
@@ -229,6 +246,12 @@ def save(name: str, result: object) -> None:
     file.parent.mkdir(exist_ok=True)
     with file.open("a") as out:
         out.write(json.dumps(result) + "\n")
+
+
+def results(name: str) -> list[dict[str, Any]]:
+    """All lines of bench/results/NAME.jsonl, the oldest first; what they hold is the business of the program that wrote them."""
+    file = BENCH / "results" / f"{name}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
