@@ -104,9 +104,9 @@ class House:
         self.courier: Courier | None = None
         folders = _kept_in(config)
         self.space = Space(folders, Floor(config.limits.free_space, config.limits.free_percent), log, note=folders[-1] / DAMAGE)
-        self.space.look()
         self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
         self.blobs = FileBlobs(Path(config.data_dir) / "blobs", on_fatal=fatal)
+        self.space.look()
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
         self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
@@ -132,6 +132,7 @@ class House:
             self.ids,
             MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
             space=self.space,
+            log=log,
         )
         self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []

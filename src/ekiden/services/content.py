@@ -6,11 +6,12 @@ Source: RFC 5321 §4.4 (Return-Path), house.md §6 (A12).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 
 from ekiden.base.clock import Millis
-from ekiden.base.errors import StoreError
+from ekiden.base.errors import Damaged
 from ekiden.base.ids import BlobId, EnvelopeId, ModSeq, Uid
 from ekiden.store import flags
 from ekiden.store.blob import BlobStore
@@ -70,10 +71,18 @@ class Content:
     """The bytes of one message as its reader gets it. Offsets count from the first byte of top.
 
     size == details.entry.size. whole: the complete message where it lies in memory already (small messages), else None.
+    What comes from a file is compared with its hash before its first byte is given out, once for each state of the file; who
+    takes the whole of it by chunks() has it compared again on the way. on_damage is told of what is not what was stored.
     """
 
     def __init__(
-        self, details: Details, inline: bytes | None, blob: BlobId | None, blobs: BlobStore, digest: bytes | None = None
+        self,
+        details: Details,
+        inline: bytes | None,
+        blob: BlobId | None,
+        blobs: BlobStore,
+        digest: bytes | None = None,
+        on_damage: Callable[[EnvelopeId, str], None] = lambda message, because: None,
     ) -> None:
         self.details = details
         self.size = len(details.top) + details.content_bytes
@@ -81,19 +90,20 @@ class Content:
         self._blob = blob
         self._blobs = blobs
         self._digest = digest
+        self._on_damage = on_damage
         self._whole: bytes | None = None
 
     @property
     def whole(self) -> bytes | None:
-        """The complete message, or None where it is in a file. Raises StoreError if it is not what was stored."""
+        """The complete message, or None where it is in a file. Raises Damaged if it is not what was stored."""
         if self._whole is None and self._inline is not None:
             if self._digest is not None and not is_whole(self._inline, self.details.content_bytes, self._digest):
-                raise StoreError(f"the content of message {self.details.entry.message} is damaged")
+                raise self._damaged(f"the content of message {self.details.entry.message} is damaged")
             self._whole = self.details.top + self._inline
         return self._whole
 
     async def read(self, offset: int = 0, length: int | None = None) -> bytes:
-        """At most length bytes from offset on; shorter at the end. Raises StoreError if the file is gone or damaged."""
+        """At most length bytes from offset on; shorter at the end. Raises Damaged, StoreError."""
         end = self.size if length is None else min(self.size, offset + length)
         if offset >= end:
             return b""
@@ -106,20 +116,43 @@ class Content:
         wanted = end - len(top) - start
         if wanted <= 0:
             return head
-        if self._blob is None:
-            raise StoreError(f"message {self.details.entry.message} has no content")
-        body = await asyncio.to_thread(self._blobs.read, self._blob, start, wanted)
-        if len(body) != wanted:
-            raise StoreError(f"blob {self._blob} is shorter than its row says")
-        return head + body
+        return head + await asyncio.to_thread(self._read, start, wanted)
+
+    async def check(self) -> None:
+        """See that it is there and what was stored, before anything of it is promised. Raises Damaged, StoreError."""
+        if self.whole is None:
+            await asyncio.to_thread(self._read, 0, 0)
 
     async def chunks(self, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The same bytes in pieces of at most 256 KiB, read as they are taken."""
         end = self.size if length is None else min(self.size, offset + length)
+        seen = sha256() if offset == 0 and end == self.size and self._blob is not None and self._digest is not None else None
         while offset < end:
             piece = await self.read(offset, min(PIECE_BYTES, end - offset))
+            if seen is not None:
+                seen.update(piece[max(0, len(self.details.top) - offset) :])
+                if offset + len(piece) == end and seen.digest() != self._digest:
+                    raise self._damaged(f"blob {self._blob} has changed while it was read")
             yield piece
             offset += len(piece)
+
+    def _read(self, start: int, wanted: int) -> bytes:
+        """From the file; in a thread."""
+        if self._blob is None:
+            raise self._damaged(f"message {self.details.entry.message} has no content")
+        try:
+            if self._digest is not None:
+                self._blobs.verify(self._blob, self.details.content_bytes, self._digest)
+            body = self._blobs.read(self._blob, start, wanted)
+        except Damaged as error:
+            raise self._damaged(str(error)) from error
+        if len(body) != wanted:
+            raise self._damaged(f"blob {self._blob} is shorter than its row says")
+        return body
+
+    def _damaged(self, because: str) -> Damaged:
+        self._on_damage(self.details.entry.message, because)
+        return Damaged(because)
 
 
 def entry_of(row: Row) -> Entry:
@@ -151,8 +184,10 @@ def details_of(row: Row) -> Details:
     )
 
 
-def content_of(row: Row, blobs: BlobStore) -> Content:
+def content_of(
+    row: Row, blobs: BlobStore, on_damage: Callable[[EnvelopeId, str], None] = lambda message, because: None
+) -> Content:
     """Columns of contents_between."""
     blob = optional_text(row, 18)
     inline = optional_octets(row, 19)
-    return Content(details_of(row), inline, BlobId(blob) if blob is not None else None, blobs, octets(row, 20))
+    return Content(details_of(row), inline, BlobId(blob) if blob is not None else None, blobs, octets(row, 20), on_damage)

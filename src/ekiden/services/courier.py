@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from ekiden.base import measures
 from ekiden.base.clock import Millis, Timer
-from ekiden.base.errors import StoreError
-from ekiden.base.ids import AccountId, BlobId
+from ekiden.base.errors import Damaged, StoreError
+from ekiden.base.ids import AccountId, BlobId, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import NULL_PATH, format_path
 from ekiden.services.attempt import Attempted, Attempts, Outcome
@@ -26,7 +26,7 @@ from ekiden.services.bounce import Report, Reports, Telling
 from ekiden.services.conversation import Conversation
 from ekiden.services.schedule import Schedule, gives_up_at, next_try, wants_delay_notice
 from ekiden.smtp.replies import Reply
-from ekiden.store import journeys, messages, queue
+from ekiden.store import damage, journeys, messages, queue
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Database, Tx
@@ -260,7 +260,11 @@ class Courier:
             # It has waited here so long that the lease may end before the attempt does.
             await self._give_back([batch])
             return conversation
-        sendable = await self._database.read(lambda tx: messages.sendable(tx, batch.envelope.id))
+        try:
+            sendable = await self._whole(batch)
+        except Damaged as error:
+            await self._park(batch, str(error))
+            return conversation
         if sendable is None:
             gone = Reply(554, (5, 3, 0), ("the message is no longer here",))
             attempted = Attempted([Outcome(each, gone) for each in batch.deliveries], conversation=conversation)
@@ -282,9 +286,31 @@ class Courier:
         reply = attempted.outcomes[0].reply
         others, hop.waiting = list(hop.waiting), deque()
         for batch in others:
-            sendable = await self._database.read(lambda tx, batch=batch: messages.sendable(tx, batch.envelope.id))  # type: ignore[misc]
+            try:
+                sendable = await self._whole(batch)
+            except Damaged as error:
+                await self._park(batch, str(error))
+                continue
             outcomes = [Outcome(each, reply, is_remote=attempted.outcomes[0].is_remote) for each in batch.deliveries]
             await self._record(batch, Attempted(outcomes), sendable)
+
+    async def _whole(self, batch: Batch) -> Sendable | None:
+        """The content of a batch, seen to be what was stored; None if it has been dropped. Raises Damaged, StoreError."""
+        found = await self._database.read(lambda tx: messages.sendable(tx, batch.envelope.id))
+        if found is not None and found.blob_id is not None:
+            await asyncio.to_thread(self._blobs.verify, BlobId(found.blob_id), found.size, found.sha256)
+        return found
+
+    async def _park(self, batch: Batch, because: str) -> None:
+        """Never send what is damaged, never say that it was sent, never bounce it: it is held until a person has seen to it."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> None:
+            damage.note(tx, batch.envelope.id, because)
+            damage.park(tx, batch, because, now)
+
+        self._log("message-damaged", level="error", message=id_text(batch.envelope.id), because=because)
+        await self._database.write(work)
 
     # ---- what became of it ---------------------------------------------------------------------------
 
@@ -327,7 +353,9 @@ class Courier:
         if sendable.content is not None:
             return sendable.prefix + sendable.content
         blob = BlobId(sendable.blob_id or "")
-        return sendable.prefix + await asyncio.to_thread(self._blobs.read, blob, 0, _HEADER_BYTES)
+        with suppress(Damaged):  # a report goes out without the header of what is gone
+            return sendable.prefix + await asyncio.to_thread(self._blobs.read, blob, 0, _HEADER_BYTES)
+        return sendable.prefix
 
 
 @dataclass(slots=True)

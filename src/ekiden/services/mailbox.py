@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 
 from ekiden.base.clock import Clock, Millis
-from ekiden.base.ids import AccountId, IdMaker, MailboxId, ModSeq, Uid
+from ekiden.base.ids import AccountId, EnvelopeId, IdMaker, MailboxId, ModSeq, Uid, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import Path, parse_mailbox
+from ekiden.policy.stage import Log
 from ekiden.services.append import Appending
 from ekiden.services.content import Content, Details, Entry, content_of, details_of, entry_of
 from ekiden.services.intake import Intakes
@@ -32,7 +33,7 @@ from ekiden.services.mailbox_values import (
 )
 from ekiden.services.quota import quota_of, room_in_quota
 from ekiden.services.space import Space
-from ekiden.store import accounts, counters, entries, journeys, mailboxes
+from ekiden.store import accounts, counters, damage, entries, journeys, mailboxes
 from ekiden.store import flags as flag_columns
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import Changes
@@ -66,6 +67,7 @@ class Mailboxes:
         limits: MailboxLimits | None = None,
         *,
         space: Space | None = None,
+        log: Log = lambda event, **fields: None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -74,6 +76,7 @@ class Mailboxes:
         self._ids = ids
         self._limits = limits or MailboxLimits()
         self._space = space
+        self._log = log
         self._noted: set[tuple[MailboxId, Uid]] = set()  # fetches that this process need not note again
 
     # ---- folders -------------------------------------------------------------------------------
@@ -431,7 +434,13 @@ class Mailboxes:
                     raise MailboxRefused(Why.ALREADY_EXISTS, "a folder of that name exists") from error
 
     def _contents(self, tx: Tx, mailbox: MailboxId, first: int, last: int, count: int) -> list[Content]:
-        return [content_of(row, self._blobs) for row in tx.all("contents_between", mailbox=mailbox, first=first, last=last, count=count)]
+        rows = tx.all("contents_between", mailbox=mailbox, first=first, last=last, count=count)
+        return [content_of(row, self._blobs, self._note_damage) for row in rows]
+
+    def _note_damage(self, message: EnvelopeId, because: str) -> None:
+        """From any thread: people are told now, and `ekiden check store` knows it, too."""
+        self._log("message-damaged", level="error", message=id_text(message), because=because)
+        self._database.later(lambda tx: damage.note(tx, message, because))
 
     def _new_keywords(self, tx: Tx, mailbox: MailboxId, known: dict[str, str], keywords: Iterable[str]) -> None:
         for keyword in keywords:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ekiden.base.clock import Millis
-from ekiden.base.errors import StoreError
+from ekiden.base.errors import Damaged, StoreError
 from ekiden.base.ids import EnvelopeId, MailboxId, ModSeq, Uid
 from ekiden.mail.envelope import Blob
 from ekiden.store import flags as columns
@@ -50,6 +50,7 @@ class Sendable:
     content: bytes | None
     blob_id: str | None
     size: int
+    sha256: bytes = b""
 
 
 def insert(tx: Tx, message: NewMessage) -> None:
@@ -110,14 +111,14 @@ def deposit(
 
 
 def sendable(tx: Tx, message: EnvelopeId) -> Sendable | None:
-    """What the queue sends; None if the content has been dropped. Raises StoreError if it is damaged."""
+    """What the queue sends; None if the content has been dropped. Raises Damaged if it is."""
     row = tx.one("message_content", id=message)
     if row is None or integer(row, 5):
         return None
     content = optional_octets(row, 2)
     if content is not None and not is_whole(content, integer(row, 3), octets(row, 4)):
-        raise StoreError(f"the content of message {message} is damaged")
-    return Sendable(octets(row, 0), content, optional_text(row, 1), integer(row, 3))
+        raise Damaged(f"the content of message {message} is damaged")
+    return Sendable(octets(row, 0), content, optional_text(row, 1), integer(row, 3), octets(row, 4))
 
 
 def is_whole(content: bytes, size: int, digest: bytes) -> bool:

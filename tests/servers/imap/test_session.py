@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+import os
 import random
 import socket
 from collections.abc import Callable
@@ -91,15 +92,32 @@ def test_pipelined_commands_are_all_answered_in_order(connect: Connect) -> None:
     assert all(talk.line() == b"p%d OK Done\r\n" % number for number in range(3000))
 
 
+def _blobs(doors: Doors) -> list[Path]:
+    return [path for path in (Path(doors.house.config.data_dir) / "blobs").rglob("*") if path.is_file()]
+
+
 def test_a_message_that_breaks_off_ends_the_connection(doors: Doors, connect: Connect) -> None:
     talk = connect("INBOX")
-    talk.append(b"Subject: in a file\r\n\r\n" + b"x" * 700_000)
-    blobs = [path for path in (Path(doors.house.config.data_dir) / "blobs").rglob("*") if path.is_file()]
-    for path in blobs:
-        path.unlink()
+    talk.append(b"Subject: in a file\r\n\r\n" + b"x" * 30_000_000)
     talk.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+    assert talk._file.readline().startswith(b"* 1 FETCH ")  # the rest waits until it is read
+    for path in _blobs(doors):
+        os.truncate(path, 1000)
     assert b"a OK" not in talk.rest()
     assert connect("INBOX").ask("FETCH 1 FLAGS").status == "OK"
+
+
+def test_a_message_whose_file_is_gone_is_refused_and_the_others_come(doors: Doors, connect: Connect) -> None:
+    talk = connect("INBOX")
+    talk.append(b"Subject: in a file\r\n\r\n" + b"x" * 700_000)
+    talk.append(b"Subject: in a row\r\n\r\nwhole")
+    for path in _blobs(doors):
+        path.unlink()
+    for command in ("FETCH 1:2 BODY.PEEK[]", "UID FETCH 1:2 (FLAGS BODY.PEEK[TEXT])"):
+        answer = talk.ask(command)
+        assert (answer.status, answer.code) == ("NO", "SERVERBUG")
+        assert list(answer.fetched) == [2]
+    assert talk.ask("FETCH 1 ENVELOPE").status == "OK"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from ekiden.base import measures
 from ekiden.base.clock import Clock
-from ekiden.base.errors import BadValue, ProtocolError, StoreError, Unreachable
+from ekiden.base.errors import BadValue, Damaged, ProtocolError, StoreError, Unreachable
 from ekiden.base.ids import AccountId
 from ekiden.imap.grammar import Command, Refusal, State
 from ekiden.imap.machine import ImapEvent, ImapServer, Request
@@ -228,6 +228,8 @@ class ImapSession:
             self._answer_error(Kind.NO, refusal.text, refusal.code)
         except BadValue as error:
             self._answer_error(Kind.BAD, f"Expected {error.what}" + (f": {error.because}" if error.because else ""))
+        except Damaged:  # RFC 5530 §3: trying again does not help; who found it has noted it
+            self._answer_error(Kind.NO, DAMAGED, b"SERVERBUG")
         except StoreError as error:
             self.services.log("store-failed", command=request.command.name.decode("ascii"), because=str(error))
             self._answer_error(Kind.NO, "Nothing was changed, please try again", b"UNAVAILABLE")
@@ -239,6 +241,7 @@ class ImapSession:
             self.machine.answer(kind, text, code)
 
 
+DAMAGED = "The message is damaged on this server; its operator can see it"
 _TEXTS = {
     Why.NONEXISTENT: "There is no such mailbox",
     Why.TRY_CREATE: "There is no such mailbox; it can be created",

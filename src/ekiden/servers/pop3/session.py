@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, assert_never
 
-from ekiden.base.errors import ProtocolError, StoreError, Unreachable
+from ekiden.base.errors import Damaged, ProtocolError, StoreError, Unreachable
 from ekiden.base.ids import AccountId
 from ekiden.base.machine import Machine
 from ekiden.mail.envelope import Peer
@@ -248,6 +248,9 @@ class Pop3Session:
             first = await anext(pieces, b"")  # now, so that what cannot be read is refused and not broken off
         except MailboxRefused:
             self._machine.refuse("the message is gone, another program has removed it", Trouble.NEVER)
+            return
+        except Damaged:  # noted by who found it
+            self._machine.refuse("the message is damaged on this server", Trouble.NEVER)
             return
         except StoreError as error:
             self._services.log("message-unreadable", account=int(opened.account), uid=int(entry.uid), because=str(error))

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from ekiden.base import measures
 from ekiden.base.clock import Clock
-from ekiden.base.errors import ProtocolError, StoreError, Unreachable
+from ekiden.base.errors import ProtocolError, StorageFull, StoreError, Unreachable
 from ekiden.base.ids import IdMaker
 from ekiden.mail import journey
 from ekiden.mail.address import NULL_PATH, Path, format_path
@@ -102,6 +102,7 @@ class _Transaction:
     routes: list[tuple[Route, ...]] = field(default_factory=list)
     steps: list[journey.Step] = field(default_factory=list)
     intake: Intake | None = None
+    failure: Reply = replies.LOCAL_ERROR  # what the final dot hears where the intake has broken
 
 
 class SmtpSession:
@@ -316,6 +317,7 @@ class SmtpSession:
                 self._services.world.log("intake-failed", because=str(error))
                 await transaction.intake.discard()
                 transaction.intake = None
+                transaction.failure = _failure(error)
 
     async def _on_end(self, event: BodyEnd) -> None:
         transaction, self._transaction = self._transaction, None
@@ -327,7 +329,7 @@ class SmtpSession:
             self._dots.count(event.problem.code, self._clock.monotonic() - began)
             return
         if transaction is None or transaction.intake is None:
-            self._machine.answer(replies.LOCAL_ERROR)
+            self._machine.answer(replies.LOCAL_ERROR if transaction is None else transaction.failure)
             return
         reply = await self._arrive(transaction, transaction.intake)
         self._machine.answer(reply)
@@ -349,7 +351,7 @@ class SmtpSession:
             return await services.arrivals.arrive(incoming, intake, services.policies)
         except StoreError as error:
             services.world.log("arrival-failed", envelope=envelope.id, because=str(error))
-            return replies.LOCAL_ERROR
+            return _failure(error)
         finally:
             await intake.discard()
 
@@ -372,6 +374,10 @@ class SmtpSession:
         judged = await self._services.policies.ask(stage, context)
         note(judged, stage, self._clock.now(), self._steps if steps is None else steps)
         return judged
+
+
+def _failure(error: StoreError) -> Reply:
+    return replies.STORAGE_FULL if isinstance(error, StorageFull) else replies.LOCAL_ERROR
 
 
 def session_of(services: SmtpServices) -> Callable[[Connection[ServerEvent]], Awaitable[None]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ekiden.base.errors import BadValue, ProtocolError, StoreError
+from ekiden.base.errors import BadValue, Damaged, ProtocolError, StoreError
 from ekiden.imap import responses
 from ekiden.imap.fetch import Attribute, BodyItem, FetchItem, Text, choose_fields, fetch_items, sets_seen
 from ekiden.imap.grammar import SELECTED, Asked, declare, sequence_set
@@ -18,7 +18,7 @@ from ekiden.imap.sequence import SequenceSet
 from ekiden.imap.structure import body_of
 from ekiden.imap.tokens import Reader
 from ekiden.mail.mime import Part, decode_parts, find_part
-from ekiden.servers.imap.session import ImapSession
+from ekiden.servers.imap.session import DAMAGED, ImapSession
 from ekiden.servers.imap.view import View
 from ekiden.services.mailbox import Content, Details, Entry, FlagMode, Why, ranges_of
 
@@ -43,9 +43,9 @@ async def _fetch(session: ImapSession, request: Asked, args: Args) -> None:
     if request.uid and Attribute.UID not in items:
         items = (*items, Attribute.UID)  # RFC 3501 §6.4.8
     uids = view.uids(args[0], by_uid=request.uid)
-    count = 0
+    count = damaged = 0
     if any(isinstance(item, BodyItem) for item in items):
-        count = await _fetch_contents(session, view, uids, items)
+        count, damaged = await _fetch_contents(session, view, uids, items)
     elif not _FROM_DETAILS.isdisjoint(items):
         for some in _batches(uids, _DETAILS_AT_ONCE):
             found = await session.mailboxes.details(view.snapshot.id, ranges_of(some))
@@ -61,7 +61,9 @@ async def _fetch(session: ImapSession, request: Asked, args: Args) -> None:
     await session.look(expunge=request.uid, sparingly=True)
     if session.machine.wants_close:
         return
-    if count < len(uids) and not request.uid:
+    if damaged:
+        session.machine.answer(Kind.NO, DAMAGED, b"SERVERBUG")  # RFC 5530 §3; the others have been sent
+    elif count < len(uids) and not request.uid:
         # RFC 5530 §3: some were expunged elsewhere, which we may not say by EXPUNGE now.
         session.machine.answer(Kind.NO, "Some of the messages are gone", Why.EXPUNGE_ISSUED.value.upper().encode())
     else:
@@ -98,8 +100,9 @@ def _plain(view: View, item: FetchItem, entry: Entry, details: Details | None) -
     raise BadValue("item")
 
 
-async def _fetch_contents(session: ImapSession, view: View, uids: Sequence[int], items: tuple[FetchItem, ...]) -> int:
-    count = 0
+async def _fetch_contents(session: ImapSession, view: View, uids: Sequence[int], items: tuple[FetchItem, ...]) -> tuple[int, int]:
+    """How many messages were there, and how many of them could not be sent because they are damaged."""
+    count = damaged = 0
     mailbox = view.snapshot.id
     for some in _batches(uids, _DETAILS_AT_ONCE):
         ranges = ranges_of(some)
@@ -108,12 +111,17 @@ async def _fetch_contents(session: ImapSession, view: View, uids: Sequence[int],
         async for content in session.mailboxes.contents(mailbox, ranges):
             entry = content.details.entry
             asked = (Attribute.FLAGS, *items) if entry.uid in seen and Attribute.FLAGS not in items else items
-            await _send_message(session, view, content, asked)
             count += 1
+            try:
+                await content.check()
+                await _send_message(session, view, content, asked)
+            except Damaged:
+                damaged += 1
+                continue
             read.append(entry)
         if any(isinstance(item, BodyItem) and item.section.text in (Text.ALL, Text.TEXT) for item in items):
             session.mailboxes.note_fetched(session.account, view.first_read(read), mailbox=mailbox, protocol="IMAP", client=session.client)
-    return count
+    return count, damaged
 
 
 async def _mark_seen(session: ImapSession, view: View, uids: Sequence[int]) -> frozenset[int]:
