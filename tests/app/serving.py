@@ -38,7 +38,7 @@ class Serving:
         make_certificate(folder / "certificate.pem", folder / "key.pem")
         (folder / "ekiden.toml").write_text(
             f'hostname = "mx.test"\ndomains = ["local.test"]\ndata_dir = "data"\n{more}\n'
-            f'[listeners]\nmx = ["127.0.0.1:{self.port}"]\n'
+            f'[listeners]\nmx = ["127.0.0.1:{self.port}"]\nmetrics = ["127.0.0.1:0"]\n'
             '[tls]\ncertificate = "certificate.pem"\nkey = "key.pem"\n[dns]\nservers = ["127.0.0.1:9"]\n'
             "[limits]\nconnections_per_address = 500\nmessages_per_connection = 100000\n",
             "utf-8",

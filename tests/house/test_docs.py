@@ -8,7 +8,7 @@ import re
 import pytest
 from tests.house.source import PACKAGE, PROJECT, modules, tree
 
-from ekiden.app import config, wiring
+from ekiden.app import config, metrics_page, wiring
 from ekiden.app.settings_page import page
 from ekiden.services.explain import explain
 from ekiden.smtp import replies
@@ -42,6 +42,11 @@ def test_the_settings_page_is_current() -> None:
     assert written == page(), "run: ekiden config docs > docs/settings.md"
 
 
+def test_the_metrics_page_is_current() -> None:
+    written = (PROJECT / "docs" / "metrics.md").read_text("utf-8")
+    assert written == metrics_page.page(), "run: python -m ekiden.app.metrics_page > docs/metrics.md"
+
+
 def test_every_setting_is_used_by_the_program() -> None:
     users = [file for file in (PACKAGE / "app").rglob("*.py") if file.name not in ("config.py", "settings_page.py")]
     program = "\n".join(file.read_text("utf-8") for file in users)
@@ -49,7 +54,7 @@ def test_every_setting_is_used_by_the_program() -> None:
     doors = wiring.DOORS
     idle = [".".join(place) for place in known if place[-1] not in doors and not re.search(rf"\.{place[-1]}\b", program)]
     assert idle == []
-    assert {place[-1] for place in known if place[0] == "listeners"} == set(doors)
+    assert {place[-1] for place in known if place[0] == "listeners"} == {*doors, "metrics"}
 
 
 def test_every_cited_rfc_is_in_the_table() -> None:

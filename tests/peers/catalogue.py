@@ -48,6 +48,7 @@ PEERS = {
     "curl": Peer(("curl",)),
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
+    "promtool": Peer(("prometheus",)),
     "smtplib": Peer(),
     "imaplib": Peer(),
     "poplib": Peer(),

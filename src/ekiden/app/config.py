@@ -66,6 +66,10 @@ class Listeners:
     imaps: Annotated[Doors, _door("IMAP with TLS from the first byte, usually port 993.")] = ()
     pop3: Annotated[Doors, _door("POP3 with STLS, usually port 110.")] = ()
     pop3s: Annotated[Doors, _door("POP3 with TLS from the first byte, usually port 995.")] = ()
+    metrics: Annotated[
+        Doors,
+        _door("HTTP for Prometheus and probes: /metrics, /health, /ready. Without sign-in, so keep it on this machine."),
+    ] = (Endpoint("127.0.0.1", 9325),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -125,12 +126,10 @@ def make_log(settings: LogSettings, write: Callable[[str], object] | None = None
     write: takes each line; None is standard error, without ever waiting for it, in colours where that is a terminal.
     """
     if write is None:
-        fd = sys.stderr.fileno()
-        sink = Sink(fd)
-        atexit.register(sink.close)
-        log = make_log(settings, sink.write, colours=os.isatty(fd) and "NO_COLOR" not in os.environ)
-        sink.on_room = lambda missing: log("log-lines-dropped", level="warning", count=missing)
-        return log
+        sink = _standard_error()
+        made = make_log(settings, sink.write, colours=sys.stderr.isatty() and "NO_COLOR" not in os.environ)
+        sink.on_room = lambda missing: made("log-lines-dropped", level="warning", count=missing)
+        return made
     logger = structlog.wrap_logger(
         _Lines(write),
         processors=[
@@ -147,6 +146,14 @@ def make_log(settings: LogSettings, write: Callable[[str], object] | None = None
         getattr(logger, level)(event, **fields)
 
     return log
+
+
+@cache
+def _standard_error() -> Sink:
+    """The one sink of the process, whose last words are written at its end."""
+    sink = Sink(sys.stderr.fileno())
+    atexit.register(sink.close)
+    return sink
 
 
 def _renderer(form: str, colours: bool) -> Renderer:
