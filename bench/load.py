@@ -83,19 +83,30 @@ def send(
 
 
 def measure(
-    server: Server, *, sessions: int = 20, messages: int = 4000, size: int = 4096, persistent: bool = True, numbered: bool = False
+    server: Server,
+    *,
+    sessions: int = 20,
+    messages: int = 4000,
+    size: int = 4096,
+    persistent: bool = True,
+    numbered: bool = False,
+    keeps: bool = True,
 ) -> Round:
-    """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many."""
+    """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many.
+
+    keeps: False for a server that throws everything away; then nothing may arrive.
+    """
     had = server.count()
-    cpu, busy = cpu_seconds(server.pid), _busy_seconds()
+    cpu, busy = cpu_seconds(server.pid), busy_seconds()
     start = time.perf_counter()
     accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent, numbered=numbered)
     arrived_s = accept  # if all is there by now, it was when the last 250 came
-    elsewhere = _busy_seconds() - busy - client - (cpu_seconds(server.pid) - cpu)
+    elsewhere = busy_seconds() - busy - client - (cpu_seconds(server.pid) - cpu)
     others = min(1.0, max(0.0, elsewhere / accept / (os.cpu_count() or 1)))
-    while (arrived := server.count() - had) != messages:
-        if arrived > messages or time.perf_counter() - start > accept + 60:
-            raise RuntimeError(f"{server.label}: {arrived} of {messages} messages arrived")
+    wanted = messages if keeps else 0
+    while (arrived := server.count() - had) != wanted:
+        if arrived > wanted or time.perf_counter() - start > accept + 60:
+            raise RuntimeError(f"{server.label}: {arrived} of {wanted} messages arrived")
         time.sleep(0.005)
         arrived_s = time.perf_counter() - start
     return Round(messages, accept, arrived_s, cpu_seconds(server.pid) - cpu, client, others)
@@ -105,13 +116,13 @@ def wait_quiet(seconds: float = 30, level: float = 0.1) -> None:
     """Wait until the machine is nearly idle, but not for ever."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        before = _busy_seconds()
+        before = busy_seconds()
         time.sleep(0.4)
-        if (_busy_seconds() - before) / 0.4 / (os.cpu_count() or 1) < level:
+        if (busy_seconds() - before) / 0.4 / (os.cpu_count() or 1) < level:
             return
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """Processor time that the whole machine has been busy since it started."""
     with open("/proc/stat") as file:
         user, nice, system, _idle, _wait, irq, softirq = (int(word) for word in file.readline().split()[1:8])
@@ -120,8 +131,18 @@ def _busy_seconds() -> float:
 
 def cpu_seconds(root: int) -> float:
     """Processor time that a process and all below it have used so far (children that ended count with their parent)."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
+    facts = _processes()
+    return sum(facts[pid][1] for pid in _below(root, facts) if pid in facts)
+
+
+def family(root: int) -> set[int]:
+    """A process and all below it."""
+    return _below(root, _processes())
+
+
+def _processes() -> dict[int, tuple[int, float]]:
+    """The parent and the processor seconds of every process."""
+    found: dict[int, tuple[int, float]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -129,12 +150,15 @@ def cpu_seconds(root: int) -> float:
                     words = file.read().rsplit(")", 1)[1].split()
             except OSError:
                 continue
-            parents[int(name)] = int(words[1])
-            used[int(name)] = sum(int(word) for word in words[11:15]) / _TICK
-    family = {root}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sum(used.get(pid, 0.0) for pid in family)
+            found[int(name)] = (int(words[1]), sum(int(word) for word in words[11:15]) / _TICK)
+    return found
+
+
+def _below(root: int, facts: dict[int, tuple[int, float]]) -> set[int]:
+    members = {root}
+    while more := {pid for pid, (parent, _) in facts.items() if parent in members} - members:
+        members |= more
+    return members
 
 
 def median(rounds: list[Round]) -> tuple[float, float, float]:

@@ -138,6 +138,8 @@ class EkidenServer:
 
 def _from_here(value: object) -> object:
     """A path below the project as it is from there: where the project lies is nobody's business."""
+    if isinstance(value, list):
+        return [_from_here(each) for each in value]
     return value.replace(f"{BENCH.parent}/", "") if isinstance(value, str) else value
 
 
