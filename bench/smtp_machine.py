@@ -29,12 +29,11 @@ def converse(machine: SmtpServer, writes: tuple[bytes, ...]) -> int:
     for data in writes:
         machine.receive(data)
         while (event := machine.next_event()) is not None:
-            kind = type(event)
-            if kind is BodyChunk:
+            if isinstance(event, BodyChunk):
                 size += len(event.data)
-            elif kind is BodyEnd:
+            elif isinstance(event, BodyEnd):
                 machine.answer(OK)
-            elif kind is Refused or kind is Quit:
+            elif isinstance(event, Refused | Quit):
                 raise SystemExit(f"not expected: {event}")
             else:
                 machine.accept()

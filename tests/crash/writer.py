@@ -37,7 +37,7 @@ async def main(folder: Path, first: int, step: int) -> None:
                 await asyncio.to_thread(writer.write, message.inline or b"")
                 blob = await asyncio.to_thread(writer.commit)
                 writer.close()
-                message = type(message)(**{name: getattr(message, name) for name in message.__slots__} | {"inline": None, "blob": blob})
+                message = message._replace(inline=None, blob=blob)
 
             def deposit(tx: Tx, message=message, number=number) -> None:  # type: ignore[no-untyped-def]  # bound at once
                 messages.insert(tx, message)

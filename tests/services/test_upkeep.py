@@ -174,7 +174,7 @@ def test_files_that_no_row_names_go_after_an_hour_and_no_others(tmp_path: Path) 
     async def work(world: World) -> None:
         named, orphan, young = (_blob(world.blobs) for _ in range(3))
         message = a_message(9)
-        large = type(message)(**{field: getattr(message, field) for field in message.__slots__} | {"inline": None, "blob": named})
+        large = message._replace(inline=None, blob=named)
 
         def keep(tx: Tx) -> None:
             messages.insert(tx, large)

@@ -9,7 +9,7 @@ import pytest
 
 from ekiden.base.errors import StoreError
 from ekiden.store.engines import sqlite
-from ekiden.store.sqltext import Dialect, in_dialect, load_queries, parse_queries
+from ekiden.store.sqltext import Dialect, in_dialect, load_queries, parse_queries, repeated
 
 _BANNED = (
     r"\bOR (ROLLBACK|ABORT|FAIL|IGNORE|REPLACE)\b",
@@ -56,3 +56,13 @@ def test_every_query_says_what_it_is_for_and_uses_the_shared_ground() -> None:
         assert not re.search(r"-- name: [^\n]*\n(?!-- )", text), file.name
         for banned in _BANNED:
             assert not re.search(banned, text, re.IGNORECASE), (file.name, banned)
+
+
+def test_an_insert_of_many_rows_has_a_question_mark_for_each_parameter() -> None:
+    assert repeated("INSERT INTO t (a, b, c) VALUES (:a, 0, :c)", 2) == "INSERT INTO t (a, b, c) VALUES (?, 0, ?), (?, 0, ?)"
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "INSERT INTO t SELECT 1", "INSERT INTO t VALUES (:a) ON CONFLICT DO NOTHING"])
+def test_only_a_plain_insert_of_one_row_can_be_repeated(statement: str) -> None:
+    with pytest.raises(StoreError):
+        repeated(statement, 2)

@@ -24,6 +24,7 @@ ModSeq = NewType("ModSeq", int)
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01 00:00 UTC
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 _TEXT_LENGTH = 13
 
 
@@ -55,11 +56,16 @@ class IdMaker:
 
 def id_text(number: int) -> str:
     """An id as people see it: 13 characters, which sort as the numbers do."""
-    text = ""
-    for _ in range(_TEXT_LENGTH):
-        text = _DIGITS[number & 31] + text
-        number >>= 5
-    return text
+    pairs = _PAIRS
+    return (
+        _DIGITS[number >> 60 & 31]
+        + pairs[number >> 50 & 1023]
+        + pairs[number >> 40 & 1023]
+        + pairs[number >> 30 & 1023]
+        + pairs[number >> 20 & 1023]
+        + pairs[number >> 10 & 1023]
+        + pairs[number & 1023]
+    )
 
 
 def id_from_text(text: str) -> EnvelopeId:

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from ekiden.base import measures
 from ekiden.base.clock import Clock, Millis
-from ekiden.base.ids import AccountId, BlobId, id_text
+from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import Path, format_path
 from ekiden.mail.envelope import Blob, Envelope, Recipient
@@ -32,13 +33,15 @@ from ekiden.smtp.replies import Reply
 from ekiden.store import journeys, mailboxes, messages, queue
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx
+from ekiden.store.messages import NewMessage
 
 _FEW_COPIES = 10
 _HOPS = 100  # RFC 5321 §6.3
+_RETURN_PATH_BYTES = len("Return-Path: <>\r\n")
+_DELIVERED_TO_BYTES = len("Delivered-To: \r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A message at its final dot. routes: for each recipient of the envelope, in order; none for one to discard.
 
     mends: complete it (submission). owned: the addresses of the signed-in account. steps: the journey so far.
@@ -51,8 +54,7 @@ class Incoming:
     mends: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """What one transaction does: copies into mailboxes, copies into the queue; each copy once."""
 
     local: tuple[Local, ...]
@@ -65,6 +67,17 @@ class Outside:
 
     status: str = "due"
     because: str = ""
+
+
+class _Arrival(NamedTuple):
+    """All that one transaction needs to know of a message."""
+
+    envelope: Envelope
+    message: NewMessage
+    placement: Placement
+    folder: str
+    steps: Sequence[journey.Step]
+    reply: Reply
 
 
 class Arrivals:
@@ -126,10 +139,9 @@ class Arrivals:
         placement = place(envelope, incoming.routes)
         folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
         reply = replies.accepted(envelope.id)
-        touched = await self._database.write(
-            lambda tx: self._store(tx, envelope, analysis, stored, prefix, placement, folder, list(steps), reply),
-            brief=len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES,
-        )
+        item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, folder, steps, reply)
+        few = len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES
+        touched = await self._database.write_each(self._store, item, brief=few)
         intake.kept()
         for account in touched:
             self._changes.poke(account)
@@ -149,7 +161,8 @@ class Arrivals:
         stored = Stored(Blob(BlobId(""), len(raw), sha256(raw).digest()), raw)
         placement = place(envelope, routes)
         reply = replies.accepted(envelope.id)
-        return lambda tx: self._store(tx, envelope, analysis, stored, b"", placement, "", list(steps), reply)
+        item = _Arrival(envelope, _message(envelope, analysis, stored, b""), placement, "", steps, reply)
+        return lambda tx: self._store(tx, (item,))[0]
 
     def _discarded(self, envelope: Envelope) -> Reply:
         """Accepted and kept nowhere, as a policy wants it (policy.verdict.Discard)."""
@@ -202,39 +215,34 @@ class Arrivals:
             tls_cipher=peer.tls.cipher if peer.tls is not None else "",
         )
 
-    def _store(
-        self,
-        tx: Tx,
-        envelope: Envelope,
-        analysis: Analysis,
-        stored: Stored,
-        prefix: bytes,
-        placement: Placement,
-        folder: str,
-        steps: list[journey.Step],
-        reply: Reply,
-    ) -> tuple[AccountId, ...]:
-        """The transaction of A8 and B4: the message, its copies, its deliveries and its journey."""
+    def _store(self, tx: Tx, arrivals: Sequence[_Arrival]) -> list[tuple[AccountId, ...]]:
+        """The transaction of A8 and B4, for many: the messages, their copies, their deliveries and their journeys."""
         now = self._clock.now()
-        sender = format_path(envelope.sender)
-        message = new_message(
-            envelope.id, analysis, stored.blob, stored.inline, sender=sender, prefix=prefix, received_at=envelope.received_at
-        )
-        messages.insert(tx, message)
-        return_path_bytes = len(sender.encode()) + len("Return-Path: <>\r\n")
-        size = return_path_bytes + len(prefix) + stored.blob.size
-        for local in placement.local:
-            mailbox, name = mailboxes.inbox_or(tx, local.account, local.inbox, folder or local.folder, now)
-            whole = size + len(local.delivered_to.encode()) + len("Delivered-To: \r\n")
-            uid, _ = messages.deposit(
-                tx, mailbox, envelope.id, internal_date=envelope.received_at, delivered_to=local.delivered_to, size=whole
-            )
-            steps.append(journey.Deposited(now, local.delivered_to, local.name, name, uid))
-        if placement.remote:
-            self._enqueue(tx, envelope, placement.remote, steps, now)
-        steps.append(journey.Committed(now, reply.text))
-        journeys.begin(tx, envelope.id, steps)
-        return tuple({local.account for local in placement.local})
+        messages.insert_all(tx, [arrival.message for arrival in arrivals])
+        copies: list[messages.Copy] = []
+        names: list[str] = []
+        for arrival in arrivals:
+            message = arrival.message
+            size = _RETURN_PATH_BYTES + len((message.sender or "").encode()) + len(message.prefix) + message.blob.size
+            for local in arrival.placement.local:
+                mailbox, name = mailboxes.inbox_or(tx, local.account, local.inbox, arrival.folder or local.folder, now)
+                whole = size + len(local.delivered_to.encode()) + _DELIVERED_TO_BYTES
+                copies.append(messages.Copy(mailbox, message.id, message.received_at, whole, local.delivered_to))
+                names.append(name)
+        uids = messages.deposit_all(tx, copies)
+        begun: list[tuple[EnvelopeId, Sequence[journey.Step]]] = []
+        at = 0
+        for arrival in arrivals:
+            steps = list(arrival.steps)
+            for local in arrival.placement.local:
+                steps.append(journey.Deposited(now, local.delivered_to, local.name, names[at], uids[at]))
+                at += 1
+            if arrival.placement.remote:
+                self._enqueue(tx, arrival.envelope, arrival.placement.remote, steps, now)
+            steps.append(journey.Committed(now, arrival.reply.text))
+            begun.append((arrival.envelope.id, steps))
+        journeys.begin_all(tx, begun)
+        return [tuple({local.account for local in arrival.placement.local}) for arrival in arrivals]
 
     def _enqueue(
         self, tx: Tx, envelope: Envelope, remote: Sequence[tuple[Recipient, Remote]], steps: list[journey.Step], now: Millis
@@ -243,6 +251,18 @@ class Arrivals:
             how = Outside() if route.ours else self._outside
             queue.enqueue(tx, envelope, recipient, route.next_hop, status=how.status, because=how.because, now=now)
             steps.append(journey.Queued(now, format_path(recipient.path), route.next_hop, how.status, how.because))
+
+
+def _message(envelope: Envelope, analysis: Analysis, stored: Stored, prefix: bytes) -> NewMessage:
+    return new_message(
+        envelope.id,
+        analysis,
+        stored.blob,
+        stored.inline,
+        sender=format_path(envelope.sender),
+        prefix=prefix,
+        received_at=envelope.received_at,
+    )
 
 
 def place(envelope: Envelope, routes: Sequence[Sequence[Route]]) -> Placement:

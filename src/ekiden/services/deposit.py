@@ -5,7 +5,7 @@ Source: house.md §6 (A6, A8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ekiden.base.clock import Millis
 from ekiden.base.ids import EnvelopeId
@@ -22,8 +22,7 @@ _SUBJECT_CHARACTERS = 1000
 _MESSAGE_ID_CHARACTERS = 998
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(NamedTuple):
     """The facts of one message. body_at: where the body begins in the content. hops: how many Received fields it came with."""
 
     headers: Headers

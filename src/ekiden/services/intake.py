@@ -6,8 +6,8 @@ Source: house.md §4, §14 (bodies).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from ekiden.base.ids import BlobId
 from ekiden.mail.envelope import Blob
@@ -18,8 +18,7 @@ _WRITE_BYTES = 1024 * 1024
 _HASH_BYTES = 2047
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Content that can be named in a row. inline: the bytes themselves, or None where blob.id names a synced file."""
 
     blob: Blob

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ekiden.base.errors import BadValue
 from ekiden.mail.address import Path, parse_address_literal, parse_path
@@ -42,8 +42,7 @@ class Hello:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class MailFrom:
+class MailFrom(NamedTuple):
     """A transaction begins. params: values as the extensions parsed them. raw: the path as written, without brackets, printable.
 
     size: what SIZE= declared. Answer: answer() or accept().
@@ -57,8 +56,7 @@ class MailFrom:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class RcptTo:
+class RcptTo(NamedTuple):
     """One recipient more. raw: the path as written, without brackets, printable. Answer: answer() or accept()."""
 
     recipient: Recipient

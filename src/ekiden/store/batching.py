@@ -23,17 +23,11 @@ _LOOP_PATIENCE_S = 0.02
 
 
 class Job(Generic[W]):
-    """One function that waits for its turn, then for its answer: result, or error where that is not None.
+    """One piece of work that waits for its turn, then for its answer: result, or error where that is not None."""
 
-    brief: it never takes longer than a callback of the event loop may.
-    """
+    __slots__ = ("error", "future", "loop", "result", "work")
 
-    __slots__ = ("brief", "error", "future", "loop", "result", "work")
-
-    def __init__(
-        self, work: W, future: asyncio.Future[object] | None, loop: asyncio.AbstractEventLoop | None, brief: bool = False
-    ) -> None:
-        self.brief = brief
+    def __init__(self, work: W, future: asyncio.Future[object] | None, loop: asyncio.AbstractEventLoop | None) -> None:
         self.work = work
         self.future = future
         self.loop = loop
@@ -112,13 +106,13 @@ class Crew(Generic[W]):
         for thread in self._threads:
             thread.start()
 
-    async def do(self, work: W, *, brief: bool = False) -> object:
+    async def do(self, work: W) -> object:
         """Wait for work's turn and its result. Raises its error, and StoreError once the crew is closed."""
         if self._closed:
             raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
-        self._jobs.put(Job(work, future, loop, brief))
+        self._jobs.put(Job(work, future, loop))
         return await future
 
     def ride_along(self, work: W) -> None:

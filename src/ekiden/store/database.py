@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -17,6 +17,7 @@ from ekiden.base.errors import ConfigError, EkidenError, StoreError
 from ekiden.store import engines
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 Value: TypeAlias = int | float | str | bytes | None
 Row: TypeAlias = tuple[Value, ...]
@@ -41,6 +42,12 @@ class Tx(Protocol):
         """How many rows were changed. Raises Conflict."""
         ...
 
+    def insert_all(self, query: str, rows: Sequence[Sequence[Value]], /) -> None:
+        """Run an `INSERT … VALUES (…)` for many rows at once; each has one value for every parameter, in the order in which they
+        stand there. Raises Conflict (then none of them has been inserted).
+        """
+        ...
+
 
 class Database(Protocol):
     """A store that is open."""
@@ -52,13 +59,19 @@ class Database(Protocol):
         """
         ...
 
-    async def write(self, work: Callable[[Tx], T], *, brief: bool = False) -> T:
+    async def write(self, work: Callable[[Tx], T]) -> T:
         """Run work, together with other waiting functions, in one durable transaction; returns after the commit.
 
-        brief: work touches a few rows that it names by key, whatever the store holds; it may then be run in the event loop's
-        own thread, while begin, commit and sync stay in another.
-
         Raises what work raises (then only work's own changes are undone), StoreError if nothing of the transaction was kept.
+        """
+        ...
+
+    async def write_each(self, work: Callable[[Tx, Sequence[Item]], Sequence[T]], item: Item, *, brief: bool = False) -> T:
+        """As write(), for what many tasks do alike: work gets the items of all that wait, and returns a result for each.
+
+        If work raises, it is called again with one item at a time, so that an item answers for itself alone.
+        brief: for each item work touches a few rows that it names by key, whatever the store holds; it may then be run in the event
+        loop's own thread, while begin, commit and sync stay in another.
         """
         ...
 

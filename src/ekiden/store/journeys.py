@@ -17,7 +17,12 @@ _FOUND = 20
 
 def begin(tx: Tx, message: EnvelopeId, steps: Sequence[Step]) -> None:
     """The first row of a new message's journey: all up to the commit. Raises Conflict if there is one already."""
-    tx.run("journey_begin", message=message, steps=encode_steps(steps))
+    begin_all(tx, ((message, steps),))
+
+
+def begin_all(tx: Tx, begun: Sequence[tuple[EnvelopeId, Sequence[Step]]]) -> None:
+    """The same for many. Raises Conflict."""
+    tx.insert_all("journey_begin", [(message, encode_steps(steps)) for message, steps in begun])
 
 
 def add_steps(tx: Tx, message: EnvelopeId, steps: Sequence[Step]) -> None:

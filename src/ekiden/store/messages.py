@@ -5,9 +5,10 @@ Source: house.md §6 (A8); RFC 9051 §2.3.1.1 (UIDs), RFC 7162 §3.1 (MODSEQ).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from ekiden.base.clock import Millis
 from ekiden.base.errors import Damaged, StoreError
@@ -15,11 +16,10 @@ from ekiden.base.ids import EnvelopeId, MailboxId, ModSeq, Uid
 from ekiden.mail.envelope import Blob
 from ekiden.store import flags as columns
 from ekiden.store.columns import integer, octets, optional_octets, optional_text
-from ekiden.store.database import Tx
+from ekiden.store.database import Tx, Value
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """Everything about a message that is computed once, at arrival.
 
     inline: content of up to 256 KiB as bytes in the row; else None, and blob.id names a synced file. sender: reverse path as text, "" is
@@ -55,24 +55,55 @@ class Sendable:
 
 def insert(tx: Tx, message: NewMessage) -> None:
     """Keep a message; mailboxes and queue name it by its id."""
-    tx.run(
-        "message_insert",
-        id=message.id,
-        received_at=message.received_at,
-        message_id=message.message_id,
-        sender=message.sender,
-        size=message.blob.size,
-        header_bytes=message.header_bytes,
-        sent_at=message.sent_at,
-        blob_id=None if message.inline is not None else message.blob.id,
-        sha256=message.blob.sha256,
-        subject=message.subject,
-        parts=message.parts,
-        structure=message.structure,
-        envelope=message.envelope,
-        prefix=message.prefix,
-        content=message.inline,
-    )
+    insert_all(tx, (message,))
+
+
+def insert_all(tx: Tx, messages: Sequence[NewMessage]) -> None:
+    """Keep many messages."""
+    tx.insert_all("message_insert", [_row(message) for message in messages])
+
+
+def _row(m: NewMessage) -> tuple[Value, ...]:
+    blob = m.blob
+    return (
+        m.id, m.received_at, m.message_id, m.sender, blob.size, m.header_bytes, m.sent_at, None if m.inline is not None else blob.id,
+        blob.sha256, m.subject, m.parts, m.structure, m.envelope, m.prefix, m.inline,
+    )  # fmt: skip
+
+
+class Copy(NamedTuple):
+    """A copy on its way into a mailbox, without flags. size: bytes that a reader gets."""
+
+    mailbox: MailboxId
+    message: EnvelopeId
+    internal_date: Millis
+    size: int
+    delivered_to: str
+
+
+def deposit_all(tx: Tx, copies: Sequence[Copy]) -> list[Uid]:
+    """Many copies, in order; the UID of each. Each gets a MODSEQ of its own. Raises StoreError if a mailbox is gone or full."""
+    by_mailbox: dict[MailboxId, list[int]] = {}
+    for at, copy in enumerate(copies):
+        by_mailbox.setdefault(copy.mailbox, []).append(at)
+    uids = [Uid(0)] * len(copies)
+    rows: list[tuple[Value, ...]] = []
+    for mailbox, places in by_mailbox.items():
+        count = len(places)
+        row = tx.one("mailbox_deliver_all", id=mailbox, count=count, size=sum([copies[at].size for at in places]))
+        if row is None:
+            raise StoreError(f"mailbox {mailbox} is gone")
+        uid, modseq = integer(row, 0) - count, integer(row, 1) - count
+        if uid + count > 1 << 32:
+            raise StoreError(f"mailbox {mailbox} has used all its UIDs")
+        for at in places:
+            modseq += 1
+            copy = copies[at]
+            uids[at] = Uid(uid)
+            rows.append((mailbox, uid, modseq, modseq, 0, "", copy.internal_date, copy.size, copy.message, copy.delivered_to))
+            uid += 1
+    tx.insert_all("entry_insert", rows)
+    return uids
 
 
 def deposit(

@@ -61,6 +61,14 @@ def parse_queries(text: str, source: str) -> dict[str, str]:
     return made
 
 
+def repeated(statement: str, rows: int) -> str:
+    """An `INSERT … VALUES (…)` with its parentheses so many times, and ? for each parameter. Raises StoreError for anything else."""
+    head, found, values = statement.partition(" VALUES (")
+    if not found or not values.endswith(")") or not statement.startswith("INSERT "):
+        raise StoreError(f"not an INSERT of one row: {statement}")
+    return f"{head} VALUES " + ", ".join([_PARAMETER.sub("?", f"({values}")] * rows)
+
+
 def load_queries(dialect: Dialect) -> dict[str, str]:
     """All queries of store/sql in the dialect. Raises StoreError for two of one name."""
     queries: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -112,6 +112,37 @@ def test_a_unique_row_that_is_there_is_a_conflict_of_its_writer_alone(tmp_path: 
         return [type(outcome) for outcome in outcomes]
 
     assert run(tmp_path, work) == [type(None), Conflict, Conflict]
+
+
+def test_what_many_do_alike_is_one_call_and_each_gets_its_own_result(tmp_path: Path) -> None:
+    calls: list[list[int]] = []
+
+    def work(tx: Tx, items: Sequence[int]) -> list[int]:
+        calls.append(list(items))
+        tx.insert_all("domain_insert", [(f"d{item}.test", 0) for item in items])
+        return [item * 10 for item in items]
+
+    async def main(database: Database) -> list[int]:
+        return list(await asyncio.gather(*(database.write_each(work, number) for number in range(30))))
+
+    assert run(tmp_path, main) == [number * 10 for number in range(30)]
+    assert sorted(item for call in calls for item in call) == list(range(30))
+    assert len(calls) < 30
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_an_item_that_cannot_be_kept_hurts_only_its_own_task(tmp_path: Path, brief: bool) -> None:
+    def work(tx: Tx, items: Sequence[int]) -> list[int]:
+        tx.insert_all("domain_insert", [(f"d{item % 7}.test", 0) for item in items])
+        return list(items)
+
+    async def main(database: Database) -> tuple[list[object], int]:
+        found = await asyncio.gather(*(database.write_each(work, number, brief=brief) for number in range(8)), return_exceptions=True)
+        return list(found), len(await database.read(lambda tx: tx.all("domains_all")))
+
+    found, kept = run(tmp_path, main)
+    assert [type(each) for each in found].count(Conflict) == 1
+    assert kept == 7
 
 
 @pytest.mark.parametrize("error", [apsw.FullError, apsw.NoMemError])

@@ -13,10 +13,11 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import apsw
 
@@ -26,10 +27,27 @@ from ekiden.store import evidence
 from ekiden.store.batching import Crew, Errand, Job
 from ekiden.store.database import Conflict, Database, Engine, Options, Row, Tx, Value
 from ekiden.store.migrate import load_migrations, pending
-from ekiden.store.sqltext import Dialect, load_queries
+from ekiden.store.sqltext import Dialect, load_queries, repeated
 
 T = TypeVar("T")
-_Work = Callable[[Tx], object]
+Item = TypeVar("Item")
+_Read = Callable[[Tx], object]
+_Together = Callable[[Tx, Sequence[Any]], Sequence[object]]
+
+
+class _Work(NamedTuple):
+    """What the writer does: a function of a transaction, or one of a transaction and of the items of all that wait for it."""
+
+    run: _Read | None
+    run_all: _Together | None = None
+    item: object = None
+    brief: bool = False
+
+    def alone(self, tx: Tx) -> object:
+        """Do it for its caller only."""
+        if self.run is not None:
+            return self.run(tx)
+        return self.run_all(tx, (self.item,))[0] if self.run_all is not None else None
 
 OLDEST = (3, 51, 3)
 """Older ones could damage the database when a write-ahead log was reset while another connection read it."""
@@ -73,6 +91,7 @@ _CHECKPOINT_PAGES = 4_000
 _WAL_TOO_LONG_PAGES = 16 * _CHECKPOINT_PAGES
 _FOR_READERS_MS = 100
 _ONCE_BUSY_MS = 100  # while a foreign program holds the database that long already, the next ones need not wait as long again
+_ROWS_AT_ONCE = 32
 _PRAGMAS = (
     "trusted_schema=OFF",
     "mmap_size=0",
@@ -90,11 +109,12 @@ class _TransactionLost(Exception):
 class _SqliteTx:
     """A Tx on one connection; lives as long as the connection."""
 
-    __slots__ = ("_execute", "_queries", "changes")
+    __slots__ = ("_execute", "_many", "_queries", "changes")
 
     def __init__(self, connection: apsw.Connection, queries: dict[str, str]) -> None:
         self._execute = connection.cursor().execute
         self._queries = queries
+        self._many: dict[tuple[str, int], str] = {}
         self.changes = connection.changes
 
     def all(self, query: str, /, **params: Value) -> list[Row]:
@@ -113,6 +133,24 @@ class _SqliteTx:
         except apsw.ConstraintError as error:
             raise Conflict(str(error)) from error
         return self.changes()
+
+    def insert_all(self, query: str, rows: Sequence[Sequence[Value]], /) -> None:
+        """As few statements as there are ones in the binary form of the number of rows: each is prepared once and kept.
+
+        One call into SQLite for many rows: between two calls the event loop may take the interpreter's lock away.
+        """
+        at, left = 0, len(rows)
+        try:
+            while left:
+                size = min(1 << left.bit_length() - 1, _ROWS_AT_ONCE)
+                text = self._many.get((query, size))
+                if text is None:
+                    text = self._many[query, size] = repeated(self._queries[query], size)
+                self._execute(text, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
+                left -= size
+        except apsw.ConstraintError as error:
+            raise Conflict(str(error)) from error
 
     def plain(self, statement: str) -> None:
         """One of our own statements without a name: BEGIN, SAVEPOINT …"""
@@ -198,7 +236,7 @@ class _Writer:
             self._is_busy = False
             self._connection.set_busy_timeout(self._options.busy_ms)
         loop = jobs[0].loop
-        if loop is not None and all(job.brief and job.loop is loop for job in jobs):
+        if loop is not None and all(job.work.brief and job.loop is loop for job in jobs):
             went_well = Errand(lambda: self._run_all(jobs)).do_in(loop)
         else:
             went_well = self._run_all(jobs)
@@ -220,9 +258,29 @@ class _Writer:
     def _run_all(self, jobs: list[Job[_Work]]) -> bool:
         """False, with the error at its job, as soon as one function raises."""
         tx, connection = self._tx, self._connection
+        together: dict[_Together, list[Job[_Work]]] = {}
         for job in jobs:
+            if job.work.run_all is not None:
+                together.setdefault(job.work.run_all, []).append(job)
+        for run_all, group in together.items():
             try:
-                job.result = job.work(tx)
+                results = run_all(tx, [job.work.item for job in group])
+            except _BROKEN:
+                raise
+            except BaseException as error:  # of one of them; which one shows when each is run alone
+                if not connection.in_transaction:
+                    raise
+                group[0].error = error
+                return False
+            if not connection.in_transaction:
+                raise _TransactionLost
+            for job, result in zip(group, results, strict=True):
+                job.result = result
+        for job in jobs:
+            if job.work.run is None:
+                continue
+            try:
+                job.result = job.work.run(tx)
             except _BROKEN:
                 raise
             except BaseException as error:  # the function's own failure, for its caller only
@@ -240,7 +298,7 @@ class _Writer:
             job.result = job.error = None
             tx.plain("SAVEPOINT one")
             try:
-                job.result = job.work(tx)
+                job.result = job.work.alone(tx)
             except _BROKEN:
                 raise
             except BaseException as error:  # the function's own failure, for its caller only
@@ -339,16 +397,19 @@ class SqliteDatabase:
         self._writers: Crew[_Work] = Crew("store-write", self._writer.serve, most=options.batch, after=self._writer.rest)
         self._own = threading.local()
         self._readers_open: list[apsw.Connection] = []
-        self._readers: Crew[_Work] = Crew("store-read", self._serve_reader, threads=options.readers)
+        self._readers: Crew[_Read] = Crew("store-read", self._serve_reader, threads=options.readers)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return cast("T", await self._readers.do(work))  # the result of work, which Crew keeps as an object
 
-    async def write(self, work: Callable[[Tx], T], *, brief: bool = False) -> T:
-        return cast("T", await self._writers.do(work, brief=brief))  # as above
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        return cast("T", await self._writers.do(_Work(work)))  # as above
+
+    async def write_each(self, work: Callable[[Tx, Sequence[Item]], Sequence[T]], item: Item, *, brief: bool = False) -> T:
+        return cast("T", await self._writers.do(_Work(None, work, item, brief)))  # as above
 
     def later(self, work: Callable[[Tx], object]) -> None:
-        self._writers.ride_along(work)
+        self._writers.ride_along(_Work(work))
 
     def close(self) -> None:
         self._readers.close()
@@ -362,7 +423,7 @@ class SqliteDatabase:
         evidence.forget(self._path)
         self._turn.close()
 
-    def _serve_reader(self, jobs: list[Job[_Work]]) -> None:
+    def _serve_reader(self, jobs: list[Job[_Read]]) -> None:
         for job in jobs:
             try:
                 job.result = self._read(job.work)
@@ -372,7 +433,7 @@ class SqliteDatabase:
             except BaseException as error:  # what the function raises is for its caller
                 job.error = error
 
-    def _read(self, work: _Work) -> object:
+    def _read(self, work: _Read) -> object:
         tx: _SqliteTx | None = getattr(self._own, "tx", None)
         if tx is None:
             connection = _connect(self._path, self._options, cache_kib=16_384)

@@ -46,6 +46,12 @@ UPDATE mailbox SET uid_next = uid_next + 1, modseq = modseq + 1, messages = mess
   bytes = bytes + :size, unseen_from = CASE WHEN :unseen = 1 AND unseen = 0 THEN uid_next ELSE unseen_from END
 WHERE id = :id RETURNING uid_next, modseq;
 
+-- name: mailbox_deliver_all
+-- Many messages more, all without \\Seen: the last UID is uid_next - 1 of the result, the last modseq is the other.
+UPDATE mailbox SET uid_next = uid_next + :count, modseq = modseq + :count, messages = messages + :count, unseen = unseen + :count,
+  bytes = bytes + :size, unseen_from = CASE WHEN unseen = 0 THEN uid_next ELSE unseen_from END
+WHERE id = :id RETURNING uid_next, modseq;
+
 -- name: mailbox_touch
 -- A new modseq for a change of flags or an expunge, and what it does to the counts.
 UPDATE mailbox SET modseq = modseq + 1, messages = messages + :messages, unseen = unseen + :unseen, bytes = bytes + :bytes,
