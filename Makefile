@@ -39,10 +39,9 @@ pytest: $(VENV)/.dev
 nightly: lint types
 	@EKIDEN_NIGHTLY=1 $(PYTEST) --timeout=1800 $(ARGS)
 
-## make bench    the speed of this machine; each file of bench/ answers one question
+## make bench    every measurement of docs/performance.md (25 minutes; ARGS=--quick: two); each file of bench/ answers one question
 bench: $(VENV)/.dev
-	@$(BIN)/python -m bench.smtp_accept $(ARGS)
-	@$(BIN)/python -m bench.imap_fetch
+	@$(BIN)/python -m bench.all $(ARGS)
 
 ## make clean    remove what was made here (not dev-data)
 clean:

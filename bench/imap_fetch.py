@@ -30,8 +30,11 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--size", type=int, default=4096, help="bytes of a message")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="200 messages, one round: does the program work?")
     parser.add_argument("--save", action="store_true", help="append the result to bench/results/")
     given = parser.parse_args()
+    if given.quick:
+        given.messages, given.rounds = 200, 1
     server = servers.EkidenServer()
     try:
         differences = server.differences()
