@@ -112,6 +112,12 @@ class Cli:
         with self.store(create=True) as database:
             return run(database.write(work))
 
+    def become_owner(self) -> None:
+        """Act as the one who owns the folder of the store, if there is one, so that no file of root's is left in it."""
+        folder = Path(self.config().data_dir)
+        if folder.is_dir():
+            _become_owner(folder)
+
     @contextmanager
     def store(self, *, create: bool) -> Iterator[Database]:
         """The open store of the configuration. create: make it where it is not there yet."""
@@ -250,6 +256,10 @@ def _enter(config: configuration.Config, database: Path, create: bool, cli: Cli)
 
             entry = pwd.getpwnam(config.user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
+    _become_owner(folder)
+
+
+def _become_owner(folder: Path) -> None:
     owner = folder.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.setgroups([])

@@ -84,7 +84,7 @@ def look_after(path: Path, before: Log | None) -> None:
 
 def accept(path: Path) -> None:
     """Whatever is there is the store from now on; what is missing is lost, and a person knows it."""
-    path.with_name(DAMAGE).unlink(missing_ok=True)
+    forget_note(path)
     if path.with_name(LOCK).exists():
         os.truncate(path.with_name(LOCK), 0)  # never removed: a lock on a file without a name would hold nobody off
 
@@ -112,6 +112,11 @@ def _peek(path: Path, size: int) -> bytes:
 
 
 _kept: dict[Path, int] = {}
+
+
+def forget_note(path: Path) -> None:
+    """Somebody has looked at the store: the next start takes mail again."""
+    path.with_name(DAMAGE).unlink(missing_ok=True)
 
 
 def _log_of(path: Path) -> Path:

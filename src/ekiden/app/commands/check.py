@@ -1,4 +1,4 @@
-"""ekiden check: what this installation consists of, found in the drop-in folders, and whether it can run."""
+"""ekiden check: what this installation consists of, found in the drop-in folders, whether it can run, and whether its mail is whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import click
 
 from ekiden import __version__
 from ekiden.app.commandline import Cli, Failure, common, plain
-from ekiden.base.errors import ConfigError
+from ekiden.base.errors import ConfigError, StoreError
+from ekiden.store import damage, evidence
+from ekiden.store.database import Tx
+from ekiden.store.inspect import Finding, inspect
 
 FOLDERS = {
     "smtp-extension": "ekiden.smtp.extensions",
@@ -42,10 +45,55 @@ class Found:
     error: str = ""
 
 
-@click.command("check")
+@click.group("check", invoke_without_command=True)
 @common
 def COMMAND(cli: Cli) -> None:
     """List extensions, mechanisms, policies, commands and engines that were found, and the versions that they stand on."""
+    if click.get_current_context().invoked_subcommand is None:
+        _list(cli)
+
+
+@COMMAND.command()
+@click.option("--accept", is_flag=True)
+@common
+def store(cli: Cli, accept: bool) -> None:
+    """Compare everything in the store with what it should be, beside a running server or without one."""
+    path, blobs = sqlite_store(cli)
+    cli.become_owner()
+    found: list[Finding] = []
+    try:
+        found += inspect(path, blobs)
+    except StoreError as error:
+        raise Failure(str(error)) from error
+    harmed = [one for one in found if one.is_damage]
+    heads = ("kind", "what", "because")
+    cli.table(heads, [(cli.text(f"cli.found-{one.kind}"), one.what, one.because) for one in found], "cli.store-whole")
+    if not harmed:
+        evidence.forget_note(path)
+        cli.write(_forget_damage)
+        return
+    if accept:
+        evidence.accept(path)
+        cli.say("cli.store-accepted")
+    else:
+        raise Failure(cli.text("cli.store-damaged", number=len(harmed)))
+
+
+def _forget_damage(tx: Tx) -> None:
+    for one in damage.noted(tx):
+        damage.forget(tx, one.message)
+
+
+def sqlite_store(cli: Cli) -> tuple[Path, Path]:
+    """The database and the folder of blobs; other engines have tools of their own for this."""
+    config = cli.config()
+    scheme, _, rest = config.store_url.partition("://")
+    if scheme != "sqlite":
+        raise Failure(cli.text("cli.only-sqlite", scheme=scheme))
+    return Path(rest), Path(config.data_dir) / "blobs"
+
+
+def _list(cli: Cli) -> None:
     found = found_files()
     told = versions()
     if cli.as_json:
