@@ -9,7 +9,7 @@ import pytest
 
 from ekiden.app.status_door import Page, StatusDoor
 from ekiden.base.endpoint import Endpoint
-from ekiden.net.listener import bind
+from ekiden.net.binding import bind
 
 
 def _pages(path: str, accept: str) -> Page | None:

@@ -11,7 +11,7 @@ from tests.services.houses import SETTINGS, Running, open_house
 from tests.services.test_arrive import arrive_outside
 
 from ekiden.app.config import load
-from ekiden.app.wiring import DOORS, House, drop_privileges
+from ekiden.app.wiring import DOORS, House
 from ekiden.base.errors import ConfigError
 from ekiden.store import queue
 from ekiden.testing.certificates import make_certificate
@@ -105,8 +105,3 @@ def test_every_kind_of_listener_has_a_door_and_others_have_none(tmp_path: Path) 
             house.close()
 
     asyncio.run(main())
-
-
-def test_a_user_that_does_not_exist_is_no_user_to_become() -> None:
-    with pytest.raises(ConfigError, match="no-such-user"):
-        drop_privileges("no-such-user")

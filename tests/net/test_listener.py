@@ -11,8 +11,9 @@ import pytest
 from tests.net.test_connection import Lines, echo
 
 from ekiden.base.endpoint import Endpoint
+from ekiden.net.binding import bind
 from ekiden.net.connection import Connection
-from ekiden.net.listener import Crowd, Door, Listener, bind, network_of
+from ekiden.net.listener import Crowd, Door, Listener, network_of
 
 
 def _door(lines: list[str]) -> Door:

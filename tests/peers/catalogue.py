@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from tests.peers import debian
 from tests.peers.debian import NotHere, Tree
@@ -22,6 +23,11 @@ class Peer:
     needs: Callable[[], str | None] = lambda: None
 
 
+def root() -> str | None:
+    """None if we may become other users, else the reason why not."""
+    return "needs root" if os.geteuid() != 0 else None
+
+
 @cache
 def network_namespaces() -> str | None:
     """None if we may make network namespaces, else the reason why not."""
@@ -32,6 +38,22 @@ def network_namespaces() -> str | None:
     if subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode != 0:
         return "needs network namespaces"
     return None
+
+
+def strace() -> Path:
+    """The program: this system's, or one that is fetched. Raises NotHere."""
+    here = shutil.which("strace")
+    return Path(here) if here is not None else debian.fetch("strace", "strace").program("strace")
+
+
+@cache
+def tracing() -> str | None:
+    """None if we may let system calls of our own children fail, else the reason why not."""
+    try:
+        tried = subprocess.run([strace(), "-f", "-e", "inject=chdir:error=EIO", "true"], capture_output=True, check=False)
+    except NotHere as reason:
+        return str(reason)
+    return None if tried.returncode == 0 else "needs the right to trace processes"
 
 
 _MUTT = "libsasl2-modules"
@@ -52,7 +74,10 @@ PEERS = {
     "smtplib": Peer(),
     "imaplib": Peer(),
     "poplib": Peer(),
+    "root": Peer(needs=root),
     "netns": Peer(needs=network_namespaces),
+    "mounts": Peer(needs=private_mounts),
+    "strace": Peer(needs=tracing),
 }
 
 

@@ -11,7 +11,8 @@ from typing import TypeVar
 from ekiden.app.config import load
 from ekiden.app.wiring import House, Mode
 from ekiden.base.endpoint import Endpoint
-from ekiden.net.listener import Listener, bind
+from ekiden.net.binding import bind
+from ekiden.net.listener import Listener
 from ekiden.sasl.passwords import Passwords
 from ekiden.store import accounts
 from ekiden.store.database import Tx

@@ -255,6 +255,7 @@ class Timeouts:
     imap: ImapTimeouts = field(default_factory=ImapTimeouts)
     pop3: Pop3Timeouts = field(default_factory=Pop3Timeouts)
     shutdown: Annotated[Seconds, Setting("From a stop signal until open conversations are cut.", high=600)] = 20
+    hang: Annotated[Seconds, Setting("A process that gives no sign of life for so long is killed and replaced.", low=2, high=600)] = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +281,9 @@ class Config:
         Setting("Domains whose mail is for us. Further ones may be added with `ekiden domain add`.", parse=_domain, expects="domain"),
     ] = ()
     data_dir: Annotated[str, Setting("The folder of the store; only the server's user may enter it.", expects="path")] = "/var/lib/ekiden"
-    processes: Annotated[int, Setting("Processes that serve; 1 does everything in one.", low=1, high=256)] = 1
+    processes: Annotated[
+        int, Setting("Processes for the doors, beside a supervisor and one for the queue; 1 does everything in one.", low=1, high=100)
+    ] = 1
     user: Annotated[str | None, Setting("The system user to become after the doors are open, when started as root.")] = None
     language: Annotated[str, Setting("The language of the command line and of reports to people.", choices=("en", "ja"))] = "en"
     policies: Annotated[

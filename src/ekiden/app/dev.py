@@ -22,8 +22,9 @@ from pathlib import Path
 
 from ekiden.app import config as configuration
 from ekiden.app.config import Config
+from ekiden.app.data_dir import DEVELOPMENT_MARK, prepare_data_dir
 from ekiden.app.wiring import House, Mode
-from ekiden.app.worker import DEVELOPMENT_MARK, prepare_data_dir, run
+from ekiden.app.worker import run
 from ekiden.base.endpoint import parse_endpoint
 from ekiden.base.errors import EkidenError
 from ekiden.base.texts import text

@@ -24,7 +24,7 @@ from ekiden.base.clock import Clock
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import StoreError
 from ekiden.base.measures import Gauge, Join, all_measures
-from ekiden.net.listener import bind
+from ekiden.net.binding import bind
 from ekiden.policy.stage import Log
 from ekiden.services.space import Space
 from ekiden.store import queue

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ekiden.app.channel import Tell, nobody
 from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
+from ekiden.app.roles import EVERYTHING, Role
 from ekiden.base.endpoint import Endpoint
-from ekiden.base.errors import ConfigError
+from ekiden.base.errors import ConfigError, StoreError
 from ekiden.base.ids import IdMaker
 from ekiden.base.machine import Machine
 from ekiden.dns.mx import is_public
@@ -58,7 +60,7 @@ from ekiden.services.upkeep import Upkeep
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store.blobs.files import FileBlobs
-from ekiden.store.changes import Changes
+from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Options, open_database
 from ekiden.store.evidence import DAMAGE
 
@@ -85,9 +87,19 @@ class House:
     """All objects of one process. Build it inside a running event loop; close() gives everything back."""
 
     def __init__(
-        self, config: Config, log: Log, *, node: int = 0, mode: Mode = Mode(), on_fatal: Callable[[], None] = lambda: None
+        self,
+        config: Config,
+        log: Log,
+        *,
+        node: int = 0,
+        mode: Mode = Mode(),
+        on_fatal: Callable[[], None] = lambda: None,
+        roles: Role = EVERYTHING,
+        tell: Tell = nobody,
     ) -> None:
         self.config = config
+        self.roles = roles
+        self.tell = tell
         self.log = log
         self.clock = SystemClock()
         self.mode = mode
@@ -156,19 +168,36 @@ class House:
         """Where this server itself listens: never dialled by its courier (loops)."""
         self._own = [(ip_address(endpoint.host), endpoint.port) for endpoint in endpoints]
 
-    def background(self) -> list[Coroutine[Any, Any, None]]:
-        """Work that runs beside the doors as long as the process lives; own_listeners() must have been called."""
-        self.courier = self._make_courier()
-        self.on_queue(self.courier.wake)
-        return [self.courier.run(), self.upkeep.run(), self.space.run()]
+    def background(self, *, fresh: bool = True) -> list[Coroutine[Any, Any, None]]:
+        """Work that runs beside the doors as long as the process lives; own_listeners() must have been called.
+
+        fresh: no other process of ours has served since the directory was locked.
+        """
+        work = [self.space.run()]
+        if Role.COURIER in self.roles:
+            self.courier = self._make_courier(fresh)
+            self.on_queue(self.courier.wake)
+            work.append(self.courier.run())
+        else:
+            self.on_queue(lambda: self.changes.poke(QUEUE))  # the courier is another process
+        if Role.KEEPER in self.roles:
+            work.append(self.upkeep.run())
+        return work
+
+    async def stop_courier(self, grace_s: float) -> None:
+        """Begin no attempt any more, and give those that run so much time."""
+        if self.courier is not None:
+            await self.courier.stop(grace_s)
 
     async def stop(self) -> None:
         """End the background work in good order."""
-        if self.courier is not None:
-            await self.courier.stop()
+        await self.stop_courier(0.0)
+        if Role.KEEPER in self.roles:
+            with suppress(StoreError):  # then the lease runs out
+                await self.upkeep.close()
         await self.resolver.close()
 
-    def _make_courier(self) -> Courier:
+    def _make_courier(self, fresh: bool) -> Courier:
         config, outbound, wanted = self.config, self.config.outbound, self.config.queue
         own = OwnListeners(self._own)
         manner = Manner(
@@ -196,7 +225,13 @@ class House:
             tuple(wanted.retry), wanted.jitter_percent / 100, wanted.lifetime, wanted.report_lifetime, wanted.delay_notice
         )
         courier = CourierSettings(
-            f"courier-{self._node}", schedule, wanted.lease, wanted.attempt_time, wanted.concurrency, wanted.concurrency_per_hop
+            f"courier-{self._node}",
+            schedule,
+            wanted.lease,
+            wanted.attempt_time,
+            wanted.concurrency,
+            wanted.concurrency_per_hop,
+            former=("courier-0", "courier-1") if fresh else (),
         )
         return Courier(courier, self.database, self.blobs, attempts, reports, self.clock, self.changes, self.log)
 
@@ -413,21 +448,3 @@ def _outbound_deadlines(config: Config) -> dict[str, float]:
         "reset": float(t.quit),
         "quit": float(t.quit),
     }
-
-
-def drop_privileges(user: str) -> None:
-    """Become this system user for good. Raises ConfigError if that cannot be done or can be undone."""
-    import pwd  # only on systems that have users, and only as root
-
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise ConfigError([f"user: there is no system user {user}"]) from None
-    os.setgroups([])
-    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
-    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
-    try:
-        os.setuid(0)
-    except PermissionError:
-        return
-    raise ConfigError([f"user: root could be had back after becoming {user}"])

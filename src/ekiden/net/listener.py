@@ -16,15 +16,14 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from ekiden.base import measures
-from ekiden.base.endpoint import Endpoint
 from ekiden.base.machine import Machine
 from ekiden.mail.address import Ip
+from ekiden.net.binding import BACKLOG, endpoint_of
 from ekiden.net.connection import Connection
 
 Session = Callable[[Connection[Any]], Awaitable[None]]
 Log = Callable[..., None]
 
-_BACKLOG = 1024
 _FAREWELL_S = 0.1
 
 
@@ -80,34 +79,6 @@ def network_of(ip: Ip) -> str:
     return str(ip)
 
 
-def bind(endpoint: Endpoint, *, reuse_port: bool = False) -> socket.socket:
-    """A listening socket. Raises OSError. reuse_port: several processes may each hold a socket of their own.
-
-    endpoint.host may be a name; its first address is taken.
-    """
-    family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def endpoint_of(sock: socket.socket) -> Endpoint:
-    """Where a bound socket listens."""
-    name = sock.getsockname()
-    return Endpoint(str(name[0]).partition("%")[0], int(name[1]))
-
-
 class Listener:
     """Accepts on one socket for one door until close()."""
 
@@ -135,12 +106,17 @@ class Listener:
             task.add_done_callback(self._tasks.pop)
             return connection
 
-        self._server = await loop.create_server(protocol, sock=self._sock, backlog=_BACKLOG)
+        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
+
+    def stop_accepting(self) -> None:
+        """Take no further connection; those that are open go on. Close() is still to be called."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def close(self, grace_s: float) -> None:
         """Stop accepting; say goodbye to each peer that is between two commands; end in grace_s seconds what goes on till then."""
-        if self._server is not None:
-            self._server.close()
+        self.stop_accepting()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_s
         while self._tasks and loop.time() < deadline:

@@ -47,7 +47,7 @@ Log = Callable[..., None]
 class CourierSettings:
     """owner: names this process in leases. lease_s: made longer than an attempt where it is not.
 
-    lanes: at the same time, in all; lanes_per_hop: for one next hop.
+    lanes: at the same time, in all; lanes_per_hop: for one next hop. former: who is known to be gone and leaves leases.
     """
 
     owner: str
@@ -56,6 +56,7 @@ class CourierSettings:
     attempt_s: int = 1800
     lanes: int = 100
     lanes_per_hop: int = 5
+    former: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,7 +116,8 @@ class Courier:
     async def run(self) -> None:
         """Work until stop() or cancellation. Raises StoreError only if the store fails at the start."""
         self._ended = asyncio.Event()
-        await self._database.write(lambda tx: queue.forget_leases(tx, self._settings.owner))
+        gone = {self._settings.owner, *self._settings.former}
+        await self._database.write(lambda tx: [queue.forget_leases(tx, owner) for owner in gone])
         self._changes.on_poke(self._hear)
         try:
             while not self._stopping:

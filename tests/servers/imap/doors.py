@@ -15,7 +15,8 @@ from ekiden.app.wiring import House
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.machine import Machine
 from ekiden.imap.machine import ImapServer
-from ekiden.net.listener import Door, Listener, bind
+from ekiden.net.binding import bind
+from ekiden.net.listener import Door, Listener
 from ekiden.sasl.passwords import Passwords
 from ekiden.servers.imap.table import command_table
 from ekiden.store import accounts as account_rows

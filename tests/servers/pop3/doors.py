@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.ids import AccountId, IdMaker
-from ekiden.net.listener import Crowd, Listener, bind
+from ekiden.net.binding import bind
+from ekiden.net.listener import Crowd, Listener
 from ekiden.net.tls import Certificate
 from ekiden.pop3.machine import Pop3Settings
 from ekiden.sasl import offers

@@ -1,0 +1,63 @@
+"""The data directory of a server: fit to keep mail in, and held by one server alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from ekiden.base.errors import ConfigError
+
+DEVELOPMENT_MARK = "DEVELOPMENT"
+"""A file in data directories that the development mode made; serving from them would open well-known passwords to the world."""
+
+_LOCK = "server.lock"
+
+
+def prepare_data_dir(path: Path, *, development: bool) -> None:
+    """Make the directory (0700) if it is not there. Raises ConfigError if it is not fit to keep mail in."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError([f"data_dir: {path}: {error.strerror}"]) from error
+    if status.st_mode & 0o077:
+        raise ConfigError([f"data_dir: {path} is open to others (mode {status.st_mode & 0o777:04o}); make it 0700"])
+    if status.st_uid not in (os.geteuid(), 0):
+        raise ConfigError([f"data_dir: {path} belongs to another user"])
+    if not development and (path / DEVELOPMENT_MARK).exists():
+        raise ConfigError(
+            [f"data_dir: {path} was made by the development mode and has accounts with a well-known password; choose another one"]
+        )
+
+
+def lock_data_dir(path: Path) -> int:
+    """Hold the directory for this server alone; the file descriptor that holds it. Raises ConfigError if another has it.
+
+    The file says which process it is.
+    """
+    fd = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ConfigError([f"data_dir: another Ekiden serves from {path}"]) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def who_serves(path: Path) -> int | None:
+    """The process that holds the directory; None if nobody does. Raises OSError if we may not look."""
+    try:
+        fd = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        said = os.pread(fd, 32, 0).strip()
+        return int(said) if said.isdigit() else None
+    finally:
+        os.close(fd)
+    return None
