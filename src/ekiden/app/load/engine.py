@@ -246,7 +246,7 @@ class Load:
             async with asyncio.timeout(self._plan.patience_s):
                 await self._loop.create_connection(lambda: talker, server.host, server.port)
         except (OSError, TimeoutError) as error:
-            self.gone(talker, os.strerror(error.errno) if error.errno in errno.errorcode else str(error) or "no answer")
+            self.gone(talker, os.strerror(error.errno or 0) if error.errno in errno.errorcode else str(error) or "no answer")
             return
         self._open.add(talker)
         self._emptied.clear()
