@@ -117,9 +117,9 @@ class Courier:
         """Work until stop() or cancellation. Raises StoreError only if the store fails at the start."""
         self._ended = asyncio.Event()
         gone = {self._settings.owner, *self._settings.former}
-        await self._database.write(lambda tx: [queue.forget_leases(tx, owner) for owner in gone])
-        self._changes.on_poke(self._hear)
         try:
+            await self._database.write(lambda tx: [queue.forget_leases(tx, owner) for owner in gone])
+            self._changes.on_poke(self._hear)
             while not self._stopping:
                 self._woken.clear()
                 try:
