@@ -107,6 +107,8 @@ class House:
 
         def fatal(error: BaseException) -> None:
             log("store-fatal", level="error", error=error)
+            if (blobs := getattr(self, "blobs", None)) is not None:
+                blobs.keep_what_is_there()  # a row that could not be synced may be there after all, and names its file
             loop.call_soon_threadsafe(on_fatal)
 
         judges = load_policies(config.policies, _import_file)  # what the configuration may have wrong, before anything is opened

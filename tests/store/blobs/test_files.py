@@ -150,3 +150,18 @@ def test_old_blobs_are_listed_and_old_leftovers_removed(tmp_path: Path) -> None:
         os.utime(path, (0, 0))
     assert list(blobs.older_than(3600)) == [blob.id]
     assert _files(tmp_path) == [blobs.path(blob.id)]
+
+
+def test_once_the_database_has_failed_no_file_with_a_name_is_taken_away(tmp_path: Path) -> None:
+    """The row that names it may be on the disk although its sync has failed."""
+    blobs = FileBlobs(tmp_path / "blobs")
+    named, unnamed = blobs.create(), blobs.create()
+    named.write(b"abc")
+    unnamed.write(b"def")
+    blob = named.commit()
+    blobs.keep_what_is_there()
+    named.discard()
+    unnamed.discard()
+    assert _files(tmp_path) == [blobs.path(blob.id)]
+    with pytest.raises(StoreError):
+        blobs.create()

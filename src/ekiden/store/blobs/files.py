@@ -141,6 +141,18 @@ class FileBlobs:
         if self._broken:
             raise StoreError("blobs: writing has stopped after an error of the disk")
 
+    def keep_what_is_there(self) -> None:
+        """The disk has failed under the database: nothing new is written, and no file that has its name is taken away.
+
+        Whether the rows that name the youngest files are there is only known to the next start; upkeep finds those that none names.
+        """
+        self._broken = True
+
+    @property
+    def is_broken(self) -> bool:
+        """What the disk has is not known any more."""
+        return self._broken
+
     def sync_failed(self, error: OSError) -> NoReturn:
         """The disk has broken its promise; what it has now is unknown."""
         if not self._broken:
@@ -215,6 +227,7 @@ class FileWriter:
         self._path = temporary
         self._hash = sha256()
         self._size = 0
+        self._has_name = False
         try:
             self._fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -252,11 +265,14 @@ class FileWriter:
             raise _failed(error) from error
         self._path = folder / id
         self._blobs.sync(folder)
+        self._has_name = True
         return Blob(id, self._size, self._hash.digest())
 
     def discard(self) -> None:
         """Close, and remove the file under whichever name it has; what cannot be removed is an orphan, which upkeep finds."""
         self.close()
+        if self._has_name and self._blobs.is_broken:
+            return
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
