@@ -42,8 +42,9 @@ Both answer with JSON, 200 where all is well and 503 where it is not.
 | `space`, `inodes` | less is free than `limits.free_space` and `limits.free_percent` want |
 | `damage` | the store has shown damage |
 | `store` | the store could not be read just now |
-| `worker N: …` | the same of one of several processes |
-| `worker N: silent` | this process has not reported for ten seconds |
+| `door-1: …` | the same of one of several processes, which are called door-1, door-2 … and delivery, as in the log |
+| `door-1: died` | this process has ended and its successor does not serve yet |
+| `door-1: silent` | this process has not reported for ten seconds |
 """
 
 

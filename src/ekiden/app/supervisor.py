@@ -27,6 +27,8 @@ from ekiden.app.roles import Part, parts
 from ekiden.app.sockets import Holder, open_all, stop_listening, take_inherited
 from ekiden.app.staff import Member, NotStarted, start
 from ekiden.app.telemetry import make_log
+from ekiden.app.watch import TOLD, Board, BoardThread
+from ekiden.base import measures
 from ekiden.base.errors import ConfigError
 
 _LOOK_S = 0.5
@@ -105,12 +107,16 @@ class Supervisor:
         self._stopping = False
         self._said_ready = False
         self._selector = selectors.DefaultSelector()
+        self._board = Board(place.part.name for place in self._shift.places)
+        self.on_told[TOLD] = self._board.hear
+        self._shown = BoardThread(self._board, config.listeners.metrics, self._log)
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
         with _Signals() as signals:
             self._selector.register(signals.fileno(), selectors.EVENT_READ, None)
             self._log("supervising", processes=len(self._shift.places))
+            self._shown.start()
             while not self._stopping:
                 for number in signals.came():
                     self._reload_wanted |= number == signal.SIGHUP
@@ -154,6 +160,8 @@ class Supervisor:
                     self._log("doors-open-again", process=place.part.name)
                 return
             self._hear_member(member)
+            measures.WORKER_DEATHS.of().value += 1
+            self._board.lost(place.part.name, member.process.pid)
             self._log("worker-failed", process=place.part.name, pid=member.process.pid, status=status, problems=member.problems)
             place.deaths = place.deaths + 1
             place.wanted_at = now + _PAUSES_S[min(place.deaths - 1, len(_PAUSES_S) - 1)]
@@ -174,6 +182,7 @@ class Supervisor:
             self._shut_after_failures(place, shift)
             return
         place.fresh = False
+        measures.WORKER_STARTS.of().value += 1
         self._selector.register(place.member.channel, selectors.EVENT_READ, place.member)
 
     def _shut_after_failures(self, place: Place, shift: Shift) -> None:
@@ -256,6 +265,7 @@ class Supervisor:
                     self._retired.append(place.member)
             former.holder.close_except(shift.holder)
             self._log = make_log(shift.config.log)
+            self._show_elsewhere(former.config, shift)
             self._log("reloaded", generation=shift.generation)
             self._notifier.ready(self._state())
             return
@@ -276,6 +286,14 @@ class Supervisor:
         self._shift.generation += 2  # the numbers of the failed ones are free again, those of ours stay ours
         self._reload_failed(problems or ["the new processes did not start"])
 
+    def _show_elsewhere(self, former: Config, shift: Shift) -> None:
+        """The metrics of the new members, and where they are now wanted."""
+        self._board.expected = frozenset(place.part.name for place in shift.places)
+        if former.listeners.metrics != shift.config.listeners.metrics:
+            self._shown.stop()
+            self._shown = BoardThread(self._board, shift.config.listeners.metrics, self._log)
+            self._shown.start()
+
     def _reload_failed(self, problems: list[str]) -> None:
         self._log("reload-failed", because="; ".join(problems), serving="the former configuration")
         self._notifier.ready(self._state())
@@ -295,6 +313,7 @@ class Supervisor:
 
     def _end(self) -> int:
         """Nobody new; the others finish."""
+        self._board.stopping = True
         self._notifier.stopping()
         self._shift.holder.close_except()
         members = [place.member for place in self._shift.places if place.member is not None] + self._retired

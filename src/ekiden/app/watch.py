@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ _LAG_S = 0.5
 _LOOK_S = 15.0
 _SHARE = 50  # a look at the queue may take one part in so many of the time
 _SILENT_S = 10.0
+_FORGOTTEN_S = 5.0
 
 
 @dataclass(slots=True)
@@ -61,8 +62,9 @@ class State:
 class Watch:
     """The eyes of one process. run() it as a task; pages() is what its own door shows."""
 
-    def __init__(self, database: Database, state: State, clock: Clock, log: Log, data: Path) -> None:
+    def __init__(self, database: Database, state: State, clock: Clock, log: Log, data: Path, *, counts_queue: bool = True) -> None:
         self.state = state
+        self._counts_queue = counts_queue
         self._database = database
         self._clock = clock
         self._log = log
@@ -110,14 +112,16 @@ class Watch:
             await asyncio.sleep(max(_LOOK_S, _SHARE * (time.monotonic() - began)))
 
     async def look(self) -> None:
-        """Measure the queue, the database and its disk once. What cannot be measured keeps its last value."""
+        """Read the store once, and measure the queue, the database and its disk. What cannot be measured keeps its last value."""
         try:
-            by_status, oldest = await self._database.read(_queue)
+            by_status, oldest = await self._database.read(_queue if self._counts_queue else _nothing)
             self.state.store_failed = False
         except StoreError as error:
             if not self.state.store_failed:
                 self._log("store-unreadable", level="error", error=error)
             self.state.store_failed = True
+            return
+        if not self._counts_queue:
             return
         for status in ("due", "held"):
             measures.QUEUE_LENGTH.of(status).value = by_status.get(status, 0)
@@ -132,68 +136,106 @@ class Watch:
             measures.DISK_FREE.of().value = disk.f_bavail * disk.f_frsize
 
 
+def _nothing(tx: Tx) -> tuple[dict[str, int], int | None]:
+    return {}, None
+
+
 def _queue(tx: Tx) -> tuple[dict[str, int], int | None]:
     return queue.counts(tx), queue.oldest(tx)
 
 
 @dataclass(slots=True)
 class _Worker:
-    pid: int
+    """The last word of one process. came: when it was first heard; the latest of a name is the one that counts."""
+
+    name: str
+    came_at: float
+    heard_at: float
     taken: Snapshot
     reasons: list[str]
-    heard_at: float
 
 
 class Board:
-    """What the workers of a supervisor have told. expected: how many there should be. Used from two threads."""
+    """What the workers of a supervisor have told. expected: the names of those that there should be. Used from two threads."""
 
-    def __init__(self, expected: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, expected: Iterable[str], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.expected = frozenset(expected)
         self.stopping = False
-        self._expected = expected
         self._now = monotonic
-        self._workers: dict[str, _Worker] = {}
-        self._gone: dict[str, Snapshot] = {}
+        self._workers: dict[tuple[str, int], _Worker] = {}
+        self._gone: Snapshot = {}
         self._lock = threading.Lock()
 
     def hear(self, worker: str, payload: object) -> None:
         """What a worker says (TOLD). Anything of another shape is passed over."""
         match payload:
             case {"pid": int(pid), "metrics": dict(taken), "reasons": list(reasons)}:
+                now = self._now()
                 with self._lock:
-                    known = self._workers.get(worker)
-                    if known is not None and known.pid != pid:
-                        self._keep(worker, known.taken)
-                    self._workers[worker] = _Worker(pid, taken, [str(reason) for reason in reasons], self._now())
+                    known = self._workers.get((worker, pid))
+                    came_at = known.came_at if known is not None else now
+                    self._workers[worker, pid] = _Worker(worker, came_at, now, taken, [str(reason) for reason in reasons])
+
+    def lost(self, worker: str, pid: int) -> None:
+        """A worker has ended; what it had counted stays."""
+        with self._lock:
+            known = self._workers.get((worker, pid))
+            if known is not None:
+                known.reasons = ["died"]
 
     def pages(self, path: str, accept: str) -> Page | None:
         """/metrics, /health and /ready of all workers together."""
-        with self._lock:
-            workers, gone = dict(self._workers), dict(self._gone)
-        if path == "/metrics":
-            taken = {name: worker.taken for name, worker in workers.items()}
-            return _metrics({**gone, **taken, "supervisor": snapshot()}, accept)
-        silent = [name for name, worker in workers.items() if self._now() - worker.heard_at > _SILENT_S]
-        if path == "/health":
-            living = len(workers) - len(silent)
-            return _json(200 if living else 503, {"status": "ok" if living else "no worker answers", "workers": living})
-        if path != "/ready":
+        if path not in ("/metrics", "/health", "/ready"):
             return None
+        now = self._now()
+        with self._lock:
+            latest, others = self._sorted(now)
+            gone = dict(self._gone)
+        if path == "/metrics":
+            taken = {f"{worker.name} retiring": worker.taken for worker in others}
+            taken.update({name: worker.taken for name, worker in latest.items()})
+            return _metrics({"gone": gone, **taken, "supervisor": _own()}, accept)
+        living = [name for name, worker in latest.items() if now - worker.heard_at <= _SILENT_S]
+        if path == "/health":
+            return _json(200 if living else 503, {"status": "ok" if living else "no worker answers", "workers": len(living)})
         reasons = ["stopping"] if self.stopping else []
-        reasons += ["starting"] if len(workers) < self._expected else []
-        for name, worker in sorted(workers.items()):
-            reasons += [f"worker {name}: silent"] if name in silent else [f"worker {name}: {reason}" for reason in worker.reasons]
+        reasons += ["starting"] if len(latest) < len(self.expected) else []
+        for name, worker in sorted(latest.items()):
+            reasons += [f"{name}: {reason}" for reason in worker.reasons] if name in living else [f"{name}: silent"]
         return _ready(reasons)
 
-    def _keep(self, worker: str, last: Snapshot) -> None:
-        """What a dead process had counted stays in the sums, so that they never go back."""
-        kept = self._gone.setdefault(f"{worker} gone", {})
-        for measure in all_measures():
-            if measure.about.join is Join.SUM and not isinstance(measure, Gauge):
-                rows = _by_labels(kept.get(measure.about.name, []))
-                for labels, numbers in _by_labels(last.get(measure.about.name, [])).items():
-                    before = rows.get(labels, [0.0] * len(numbers))
-                    rows[labels] = [a + b for a, b in zip(before, numbers, strict=True)]
-                kept[measure.about.name] = [[list(labels), list(numbers)] for labels, numbers in rows.items()]
+    def _sorted(self, now: float) -> tuple[dict[str, _Worker], list[_Worker]]:
+        """The latest process of each name, and those before it that still speak; of who no longer does only what it had counted stays."""
+        latest: dict[str, _Worker] = {}
+        for worker in sorted(self._workers.values(), key=lambda worker: worker.came_at):
+            if worker.name in self.expected:
+                latest[worker.name] = worker
+        others = []
+        for key, worker in list(self._workers.items()):
+            if worker is latest.get(worker.name):
+                continue
+            if now - worker.heard_at > _FORGOTTEN_S:
+                _add(self._gone, worker.taken)
+                del self._workers[key]
+            else:
+                others.append(worker)
+        return latest, others
+
+
+def _own() -> Snapshot:
+    """What a supervisor has to tell of itself, which takes no mail."""
+    return {name: rows for name, rows in snapshot().items() if name.startswith(("process_", "worker_", "log_"))}
+
+
+def _add(kept: Snapshot, last: Snapshot) -> None:
+    """Add what a dead process had counted to what is kept, so that the sums never go back."""
+    for measure in all_measures():
+        if measure.about.join is Join.SUM and not isinstance(measure, Gauge):
+            rows = _by_labels(kept.get(measure.about.name, []))
+            for labels, numbers in _by_labels(last.get(measure.about.name, [])).items():
+                before = rows.get(labels, [0.0] * len(numbers))
+                rows[labels] = [a + b for a, b in zip(before, numbers, strict=True)]
+            kept[measure.about.name] = [[list(labels), list(numbers)] for labels, numbers in rows.items()]
 
 
 def _by_labels(rows: object) -> dict[tuple[str, ...], list[float]]:
@@ -248,6 +290,7 @@ class BoardThread:
 
     def start(self) -> None:
         """Begin to serve, soon."""
+        measures.STARTED_AT.of().value = time.time()
         if self._endpoints:
             self._thread.start()
 

@@ -31,7 +31,9 @@ from ekiden.app.privileges import drop_privileges
 from ekiden.app.reload import Reread, what_can_change
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.sockets import Holder, Sockets, open_all
+from ekiden.app.status_door import Page, StatusDoor
 from ekiden.app.telemetry import make_log
+from ekiden.app.watch import State, Watch, open_doors
 from ekiden.app.wiring import House, Mode
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, EkidenError
@@ -134,6 +136,9 @@ class Service:
         self._listeners = [
             Listener(sock.dup(), self.house.door(name), self.house.crowd, log) for name, group in sockets.items() for sock in group
         ]
+        data, counts_queue = Path(config.data_dir), Role.KEEPER in given.roles
+        self.watch = Watch(self.house.database, State(self.house.space), self.house.clock, log, data, counts_queue=counts_queue)
+        self._tell = tell if given.channel is not None else None
         self.house.own_listeners([*given.own, *(listener.endpoint for listener in self._listeners)])
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -149,6 +154,8 @@ class Service:
         self._tasks += [loop.create_task(work) for work in house.background(fresh=fresh)]
         for listener in self._listeners:
             await listener.start()
+        self.watch.state.opened = True
+        self._tasks.append(loop.create_task(self.watch.run(self._tell)))
 
     async def retire(self, hurry: asyncio.Event) -> None:
         """Accept no more; conversations may come to their own end until the grace is over or hurry is set, then as stop() does."""
@@ -193,6 +200,7 @@ class Process:
         self._hurry = asyncio.Event()
         self._retiring: asyncio.Task[None] | None = None
         self._retires = False
+        self._status_doors: list[StatusDoor] = []
         self._beating: asyncio.TimerHandle | None = None
 
     async def serve(self) -> int:
@@ -207,6 +215,8 @@ class Process:
         tasks: list[asyncio.Task[None]] = []
         try:
             self._service = await self._begin(self._config, given.sockets, fresh=given.fresh)
+            if given.channel is None:
+                self._status_doors = await open_doors(self._config.listeners.metrics, self._pages, self._log)
             gc.collect()
             gc.freeze()  # what is there now stays; looking through it again and again costs 5 % of each message
             gc.set_threshold(10_000, 20, 20)
@@ -247,6 +257,8 @@ class Process:
             ending = self._service.retire(self._hurry) if self._retires else self._service.stop(self._grace_s)
             endings.append(self._loop.create_task(ending))
         await asyncio.gather(*endings)
+        for door in self._status_doors:
+            await door.close()
         if self._beating is not None:
             self._beating.cancel()
             signal.setitimer(signal.ITIMER_REAL, 0.0)
@@ -273,6 +285,8 @@ class Process:
         self._beating = self._loop.call_later(min(_BEAT_S, hang_s / 4), self._beat)
 
     def _end(self, status: int) -> None:
+        if self._service is not None:
+            self._service.watch.state.stopping = True
         if not self._stop.done():
             self._stop.set_result(status)
         else:
@@ -319,10 +333,17 @@ class Process:
         former, self._service = self._service, service
         self._given.holder.close_except(holder)
         self._given.holder, self._given.sockets = holder, holder.share(0, 1)
+        if config.listeners.metrics != self._config.listeners.metrics:
+            for door in self._status_doors:
+                await door.close()
+            self._status_doors = await open_doors(config.listeners.metrics, self._pages, self._log)
         self._config, self._grace_s = config, float(config.timeouts.shutdown)
         if former is not None:
             self._retiring = self._loop.create_task(former.retire(self._hurry))
         self._log("reloaded")
+
+    def _pages(self, path: str, accept: str) -> Page | None:
+        return self._service.watch.pages(path, accept) if self._service is not None else None
 
     async def _when_ready(self, ready: Ready, house: House) -> None:
         try:
