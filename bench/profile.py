@@ -37,6 +37,7 @@ def record(pid: int, seconds: float, rate: int, kind: str, out: Path) -> subproc
 
 def without_places(text: str) -> str:
     """The same with the files named from their package on: where things lie on a machine is nobody's business."""
+    text = re.sub(r'(<text id="title"[^>]*>)[^<]*', r"\1Ekiden while it takes mail: time by function", text)
     text = re.sub(r"(?:/[^\s/()&;:\"'<>]+)*/site-packages/", "", text)
     text = re.sub(r"(?:/[^\s/()&;:\"'<>]+)*/src/ekiden/", "ekiden/", text)
     return re.sub(r"(?:/[^\s/()&;:\"'<>]+)*/lib/python3\.\d+/", "", text)
