@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import re
+import smtplib
+import socket
 import threading
 import time
+from pathlib import Path
+
+import pytest
+from tests.app.serving import Serving
 
 from ekiden.app.config import Log
 from ekiden.app.telemetry import Sink, make_log
@@ -144,3 +151,27 @@ def test_a_log_that_stays_blocked_does_not_keep_a_process_from_ending() -> None:
     os.close(reading)  # the thread gets EPIPE and ends
     sink.close(patience_s=10)
     os.close(writing)
+
+
+def test_a_server_whose_log_nobody_reads_takes_mail_and_ends(tmp_path: Path) -> None:
+    """Row F-64, with a real server: its standard error is a pipe that is full from the start."""
+    server = Serving(tmp_path)
+    os.mkfifo(tmp_path / "log")
+    reading = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    filling = os.open(tmp_path / "log", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        os.write(filling, b"x" * fcntl.fcntl(filling, fcntl.F_GETPIPE_SZ))
+        with pytest.raises(BlockingIOError):
+            os.write(filling, b"x")
+        server.start()
+        for number in range(50):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+                sock.sendall(b"\x16\x03\x01 no line at all\r\n" * 30)  # something to log each time
+            with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+                client.sendmail("a@client.test", ["alice@local.test"], b"Subject: %d\r\n\r\nx\r\n" % number)
+        assert server.stop() == 0
+    finally:
+        os.close(filling)
+        os.close(reading)
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
