@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import threading
 from pathlib import Path
 
 import apsw
 import pytest
+from tests.crash.crash_disk import CrashDisk, ForgetfulTogether
 from tests.store.disks import ForgetfulDisk
 from tests.store.stores import NOW, a_message
 
 from ekiden.base.ids import EnvelopeId, MailboxId
+from ekiden.services.intake import Intakes
 from ekiden.store import accounts, mailboxes, messages
+from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.database import Database, Options, Tx, open_database
+from ekiden.store.inspect import inspect
+from ekiden.store.salvage import Salvage, Saved
 
 
 def _deposit(tx: Tx, inbox: MailboxId, number: int) -> int:
@@ -104,6 +111,98 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path, seed: int) -
 
     acknowledged = asyncio.run(main())
     assert acknowledged - _after(tmp_path / "after") == set()
+
+
+def _text(number: int) -> bytes:
+    """Every third message is large enough for a file."""
+    return b"Subject: %d\r\n\r\n" % number + b"line %06d of a message\r\n" % number * (12_000 if number % 3 == 0 else number % 7 * 40)
+
+
+async def _keep(database: Database, blobs: FileBlobs, inbox: MailboxId, number: int) -> None:
+    """As a message comes in: gathered, its file synced and named, the row committed."""
+    intake = Intakes(blobs).begin()
+    try:
+        await intake.add(_text(number))
+        stored = await intake.finish()
+        message = a_message(number, _text(number))._replace(blob=stored.blob, inline=stored.inline)
+
+        def work(tx: Tx) -> None:
+            messages.insert(tx, message)
+            messages.deposit(tx, inbox, EnvelopeId(number), internal_date=NOW, size=1)
+
+        await database.write(work)
+        intake.kept()
+    finally:
+        await intake.discard()
+
+
+async def _until_power_goes(folder: Path, dice: random.Random, disk: CrashDisk, forgetful: ForgetfulTogether) -> set[int]:
+    database = open_database(f"sqlite://{folder / 'before' / 'ekiden.db'}", Options(vfs=forgetful.name))
+    blobs = FileBlobs(folder / "before" / "blobs", disk)
+    acknowledged: set[int] = set()
+    survivors: list[set[int]] = []
+    last = dice.randint(3, 40)
+    try:
+        inbox = await database.write(_start)
+
+        async def client(first: int) -> None:
+            for number in range(first, 200, 8):
+                if survivors:
+                    return
+                await _keep(database, blobs, inbox, number)
+                acknowledged.add(number)
+                if len(acknowledged) >= last and not survivors:
+                    survivors.append(set(acknowledged))
+                    with disk.moment:
+                        forgetful.power_cut(folder / "after", dice)
+                        disk.power_cut(folder / "after" / "blobs", dice)
+
+        await asyncio.gather(*(client(number) for number in range(1, 9)))
+    finally:
+        database.close()
+    return survivors[0]
+
+
+def _cut_whole_messages(folder: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    moment = threading.RLock()
+    (folder / "before").mkdir(parents=True)
+    (folder / "after").mkdir()
+    disk = CrashDisk(folder / "before" / "blobs", moment)
+    acknowledged = asyncio.run(_until_power_goes(folder, dice, disk, ForgetfulTogether(moment)))
+    found = {int(one.content[one.content.index(b"Subject: ") + 9 :].split(b"\r\n")[0]): one for one in _saved(folder / "after")}
+    assert acknowledged - found.keys() == set()
+    assert [one for one in inspect(folder / "after" / "ekiden.db", folder / "after" / "blobs") if one.is_damage] == []
+    for number, one in found.items():
+        assert one.content.endswith(_text(number))
+
+
+def _cut_often(folder: Path, seeds: range) -> None:
+    for seed in seeds:
+        _cut_whole_messages(folder / str(seed), seed)
+        shutil.rmtree(folder / str(seed))
+
+
+def _saved(folder: Path) -> list[Saved]:
+    """What the rows name; files without a row may be there, and may be cut."""
+    return [one for one in Salvage(folder / "ekiden.db", folder / "blobs").messages() if one.id]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whole_messages_with_their_files_survive_a_power_cut(tmp_path: Path, seed: int) -> None:
+    _cut_whole_messages(tmp_path, seed)
+
+
+@pytest.mark.nightly
+def test_whole_messages_with_their_files_survive_three_hundred_power_cuts(tmp_path: Path) -> None:
+    _cut_often(tmp_path, range(1000, 1300))
+
+
+@pytest.mark.parametrize("forgotten", ["fsync", "sync_directory"])
+def test_the_crash_disk_sees_a_sync_that_is_left_out(tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CrashDisk, forgotten, lambda *_: None)
+    with pytest.raises(AssertionError):
+        _cut_often(tmp_path, range(12))
 
 
 def test_the_forgetful_disk_does_forget(tmp_path: Path) -> None:
