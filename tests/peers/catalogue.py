@@ -75,6 +75,7 @@ PEERS = {
     "imaplib": Peer(),
     "poplib": Peer(),
     "root": Peer(needs=root),
+    "systemd-analyze": Peer(needs=lambda: None if shutil.which("systemd-analyze") else "needs systemd-analyze"),
     "netns": Peer(needs=network_namespaces),
     "mounts": Peer(needs=private_mounts),
     "strace": Peer(needs=tracing),
