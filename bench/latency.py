@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ _CONNECTIONS = 40
 
 def half_load(server: servers.Server, rate: float, seconds: float) -> dict[str, list[float]]:
     """One round: the percentiles 50, 90, 99 and 99.9 in ms, from the dot ("dot") and from the timetable ("whole")."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy, cpu, start = busy_seconds(), cpu_seconds(server.pid), time.perf_counter()
     words = [sys.executable, "-m", "bench.open_loop", str(server.port), f"{rate:.1f}", f"{seconds:g}", str(_CONNECTIONS)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, cwd=servers.BENCH.parent)
@@ -31,7 +33,9 @@ def half_load(server: servers.Server, rate: float, seconds: float) -> dict[str, 
         raise SystemExit(f"{server.label}: {done.stderr.strip()[-500:]}")
     found = json.loads(done.stdout)
     took = time.perf_counter() - start
-    elsewhere = busy_seconds() - busy - (cpu_seconds(server.pid) - cpu) - found["cpu_s"]
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # the load with its start and its imports
+    load = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    elsewhere = busy_seconds() - busy - (cpu_seconds(server.pid) - cpu) - load
     others = max(0.0, elsewhere / took / (os.cpu_count() or 1))
     return {"dot": found["dot_ms"], "whole": found["whole_ms"], "others": [others], "rate": [found["messages"] / found["seconds"]]}
 
