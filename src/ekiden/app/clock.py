@@ -20,6 +20,7 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep_until(self, at: Millis) -> None:
-        """Return when the wall clock is at or past at; a clock that jumps forward is noticed within a minute."""
-        while (left := at - self.now()) > 0:  # noqa: ASYNC110  # a clock sends no event when it jumps
-            await asyncio.sleep(min(left / 1000, 60.0))
+        """Return when the wall clock is at or past at; a jump forward is noticed within a minute, one back adds nothing."""
+        end = self.monotonic() + (at - self.now()) / 1000
+        while (left := min((at - self.now()) / 1000, end - self.monotonic())) > 0:  # noqa: ASYNC110  # a clock sends no event when it jumps
+            await asyncio.sleep(min(left, 60.0))

@@ -24,5 +24,8 @@ class Timer(Clock, Protocol):
     """A clock that one can also wait on, for work that is due at a time of day (retries, upkeep)."""
 
     async def sleep_until(self, at: Millis) -> None:
-        """Return once now() >= at; at once if that is so already. May be cancelled."""
+        """Return once now() >= at; at once if that is so already. May be cancelled.
+
+        A wall clock that is set back meanwhile makes the wait no longer than it was when it began.
+        """
         ...

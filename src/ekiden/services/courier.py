@@ -24,7 +24,7 @@ from ekiden.mail.address import NULL_PATH, format_path
 from ekiden.services.attempt import Attempted, Attempts, Outcome
 from ekiden.services.bounce import Report, Reports, Telling
 from ekiden.services.conversation import Conversation
-from ekiden.services.schedule import Schedule, gives_up_at, next_try, wants_delay_notice
+from ekiden.services.schedule import Schedule, gives_up_at, longest_wait_ms, next_try, wants_delay_notice
 from ekiden.smtp.replies import Reply
 from ekiden.store import damage, journeys, messages, queue
 from ekiden.store.blob import BlobStore
@@ -38,6 +38,7 @@ _FOR_ANOTHER_LANE = 4  # so many batches wait before a next hop gets one more co
 _SPARE_S = 60  # of a lease, for recording what an attempt brought
 _RECORD_TRIES = 10
 _RECORD_PAUSE_S = 1.0
+_SET_BACK_MS = 60_000  # less is what clocks do when they are kept right
 _HEADER_BYTES = 262_144
 
 Log = Callable[..., None]
@@ -104,6 +105,7 @@ class Courier:
         self._stopping = False
         self._ended: asyncio.Event | None = None  # while run() runs
         self._has_more = False
+        self._wall_ahead: float | None = None  # of monotonic time, in milliseconds; None: waits have not been looked at yet
 
     def wake(self) -> None:
         """Something may be due."""
@@ -176,6 +178,7 @@ class Courier:
         if room <= 0:
             return 0
         now = self._clock.now()
+        await self._shorten_waits(now)
         until = Millis(now + self._lease_ms)
         per_hop = 4 * settings.lanes_per_hop
         batches = await self._database.write(
@@ -192,6 +195,15 @@ class Courier:
             self._has_more = True
         self._open_lanes()
         return len(batches)
+
+    async def _shorten_waits(self, now: Millis) -> None:
+        """At the start, and when the wall clock has been set back: nothing waits longer than the schedule says (C7)."""
+        ahead = now - 1000 * self._clock.monotonic()
+        if self._wall_ahead is None or ahead < self._wall_ahead - _SET_BACK_MS:
+            latest = Millis(now + longest_wait_ms(self._settings.schedule))
+            if shortened := await self._database.write(lambda tx: queue.not_later(tx, latest)):
+                self._log("waits-shortened", level="warning", copies=shortened)
+        self._wall_ahead = ahead
 
     def _open_lanes(self) -> None:
         settings = self._settings

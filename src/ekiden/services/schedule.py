@@ -32,6 +32,11 @@ def gives_up_at(schedule: Schedule, queued_at: Millis, *, is_report: bool) -> Mi
     return Millis(queued_at + 1000 * (schedule.report_lifetime_s if is_report else schedule.lifetime_s))
 
 
+def longest_wait_ms(schedule: Schedule) -> int:
+    """No copy is due later than so long from now, unless the wall clock has been set back."""
+    return round(1000 * max(schedule.waits_s) * (1 + schedule.jitter))
+
+
 def next_try(
     schedule: Schedule, *, tries: int, queued_at: Millis, now: Millis, is_report: bool, chance: Callable[[], float]
 ) -> Millis | None:

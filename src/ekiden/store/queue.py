@@ -121,12 +121,12 @@ def lease_due(
 
 
 def finish(tx: Tx, batch: Batch, delivery: DeliveryId, status: Status, reply: str, now: Millis) -> bool:
-    """DONE, FAILED or EXPIRED; False (and nothing changes) if the lease is no longer ours."""
+    """DONE, FAILED or EXPIRED; False (and nothing changes) if the lease is no longer ours, or a person has finished it."""
     return tx.run("delivery_finish", id=delivery, status=status.value, now=now, reply=reply, owner=batch.owner, until=batch.until) == 1
 
 
 def again(tx: Tx, batch: Batch, delivery: DeliveryId, due_at: Millis, reply: str) -> bool:
-    """Due again at due_at; False if the lease is no longer ours."""
+    """Due again at due_at; False if the lease is no longer ours, or a person has finished it."""
     return tx.run("delivery_again", id=delivery, due_at=due_at, reply=reply, owner=batch.owner, until=batch.until) == 1
 
 
@@ -146,6 +146,11 @@ def next_due(tx: Tx) -> Millis | None:
     """When the next copy that nobody has leased is due; None if there is none. A lease that ends tells nobody: look again in time."""
     value = optional_integer(tx.one("next_due"), 0)
     return Millis(value) if value is not None else None
+
+
+def not_later(tx: Tx, latest: Millis) -> int:
+    """What waits is due at that time at the latest; how many copies would have waited longer."""
+    return tx.run("deliveries_not_later", latest=latest)
 
 
 def forget_leases(tx: Tx, owner: str) -> int:

@@ -58,7 +58,10 @@ class FakeClock:
 
     def jump(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0, ms: int = 0) -> None:
         """Set the wall clock forward or back, as an administrator would; monotonic time does not notice."""
-        self._now += _millis(days, hours, minutes, seconds, ms)
+        step = _millis(days, hours, minutes, seconds, ms)
+        self._now += step
+        if step < 0:  # a wait gets no longer by it (base.clock.Timer)
+            self._sleepers = [(at + step, order, future) for at, order, future in self._sleepers]
         self._wake()
 
     async def sleep_until(self, at: Millis) -> None:

@@ -37,12 +37,12 @@ RETURNING id, recipient, original, notify, attempts, queued_at, delay_reported_a
 -- name: delivery_finish
 -- Done, failed or expired; only by who holds the lease.
 UPDATE delivery SET status = :status, finished_at = :now, attempts = attempts + 1, lease_owner = '', lease_until = 0, reply = :reply
-WHERE id = :id AND lease_owner = :owner AND lease_until = :until;
+WHERE id = :id AND lease_owner = :owner AND lease_until = :until AND finished_at IS NULL;
 
 -- name: delivery_again
 -- Due again later; only by who holds the lease.
 UPDATE delivery SET due_at = :due_at, attempts = attempts + 1, lease_owner = '', lease_until = 0, reply = :reply
-WHERE id = :id AND lease_owner = :owner AND lease_until = :until;
+WHERE id = :id AND lease_owner = :owner AND lease_until = :until AND finished_at IS NULL;
 
 -- name: delivery_release
 -- Give a lease back without having tried.
@@ -55,6 +55,10 @@ UPDATE delivery SET delay_reported_at = :now WHERE id = :id;
 -- name: next_due
 -- When there is something to do for who holds no lease.
 SELECT due_at FROM delivery WHERE status = 'due' AND lease_until = 0 ORDER BY due_at LIMIT 1;
+
+-- name: deliveries_not_later
+-- After the wall clock was set back: nothing waits longer than a wait of the schedule lasts.
+UPDATE delivery SET due_at = :latest WHERE status = 'due' AND lease_until = 0 AND due_at > :latest;
 
 -- name: leases_forget
 -- Leases of a process that is known to be gone.
