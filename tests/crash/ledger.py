@@ -40,20 +40,21 @@ class Line:
 
 @dataclass(slots=True)
 class Ledger:
-    """All messages of one client."""
+    """All messages of one client. author: the address in From; submission takes only those of the account."""
 
     name: str
     dice: random.Random
     lines: list[Line] = field(default_factory=list)
+    author: str = "somebody@two.test"
 
-    def next_message(self, recipients: tuple[str, ...]) -> tuple[Line, bytes]:
-        """A new message and its line."""
+    def next_message(self, recipients: tuple[str, ...], size: int | None = None) -> tuple[Line, bytes]:
+        """A new message and its line. size: of its body, about; None draws one of SIZES."""
         line = Line(f"{self.name}-{len(self.lines)}-{self.dice.getrandbits(64):016x}", recipients)
         self.lines.append(line)
-        size = self.dice.choice(SIZES)
+        size = self.dice.choice(SIZES) if size is None else size
         body = (f"{line.id} text of a message, longer or shorter.\r\n".encode() * (size // 40 + 1))[: size // 40 * 40]
         body = body[: body.rfind(b"\r\n") + 2] + f"end of {line.id}\r\n".encode()
-        head = f"From: {self.name}@two.test\r\nSubject: {line.id}\r\nX-Ledger: {line.id}\r\nX-Hash: {sha256(body).hexdigest()}\r\n\r\n"
+        head = f"From: {self.author}\r\nSubject: {line.id}\r\nX-Ledger: {line.id}\r\nX-Hash: {sha256(body).hexdigest()}\r\n\r\n"
         return line, head.encode() + body
 
 

@@ -69,7 +69,7 @@ class Client(threading.Thread):
 
     def __init__(self, name: str, stop: threading.Event, choices: list[tuple[str, ...]]) -> None:
         super().__init__(name=name, daemon=True)
-        self.ledger = Ledger(name, random.Random(name))
+        self.ledger = Ledger(name, random.Random(name), author="alice@one.test" if "submit" in name else "somebody@two.test")
         self._stop_asked = stop
         self._choices = choices
         self.failure: BaseException | None = None
@@ -251,6 +251,8 @@ def _run(server: Ekiden, kills: int, dice: random.Random) -> Verdict:
         for client in clients:
             client.join(30)
     assert [client.failure for client in clients if client.failure is not None] == []
+    for client in clients:
+        assert any(line.heard is Heard.ACKNOWLEDGED for line in client.ledger.lines), f"{client.name} was never taken seriously"
     found = _everything(server)
     server.stop()
     for recipient, messages in _queued(server.folder / "data" / "ekiden.db").items():

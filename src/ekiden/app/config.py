@@ -22,7 +22,17 @@ from ekiden.mail.address import parse_domain
 
 _FILE_BYTES = 1_048_576
 _PREFIX = "EKIDEN_"
-_OTHER_VARIABLES = frozenset({"EKIDEN_CONFIG", "EKIDEN_CONFORMANCE", "EKIDEN_NIGHTLY", "EKIDEN_PEERS", "EKIDEN_PEERS_DIR", "EKIDEN_WORKER"})
+_OTHER_VARIABLES = frozenset(
+    {
+        "EKIDEN_CONFIG",
+        "EKIDEN_CONFORMANCE",
+        "EKIDEN_FAILPOINT",
+        "EKIDEN_NIGHTLY",
+        "EKIDEN_PEERS",
+        "EKIDEN_PEERS_DIR",
+        "EKIDEN_WORKER",
+    }
+)
 TLS_LISTENERS = ("submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 """Doors at which passwords are given, so that they make no sense without a certificate."""
 

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ekiden.app import failing
 from ekiden.app.channel import Channel
 from ekiden.app.config import Config, load
 from ekiden.app.roles import Part, Role
@@ -62,6 +63,8 @@ def start(part: Part, config: Config, holder: Holder, effective: Path, generatio
         "channel": theirs.fileno(),
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
+    if fresh and failing.VARIABLE in os.environ:  # its successor is to live
+        environment[failing.VARIABLE] = os.environ[failing.VARIABLE]
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "ekiden.app.staff"],
@@ -91,6 +94,7 @@ def work(handed: str) -> int:
         sock.set_inheritable(False)
     own = [Endpoint(host, port) for host, port in given["own"]]
     try:
+        failing.arm(os.environ)
         config = load(Path(given["config"]), {})
         process = Given(
             Holder({}, sockets),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from ekiden.base import failpoints
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import IdMaker
 from ekiden.mail import journey
@@ -85,9 +86,13 @@ class Appending:
                 uid, _ = messages.deposit(tx, m.id, message.id, internal_date=date, size=message.blob.size, flags=flags)
                 uids.append(uid)
                 journeys.begin(tx, message.id, [journey.Appended(message.received_at, owner.name if owner else "", m.name, uid)])
+            if failpoints.armed:
+                failpoints.hit("K21")
             return Appended(m.uid_validity, tuple(uids))
 
         appended = await self._database.write(work)
+        if failpoints.armed:
+            failpoints.hit("K21-after")
         for _, _, _, intake in self._ended:
             intake.kept()
         await self.abort()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from ekiden.base import measures
+from ekiden.base import failpoints, measures
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
@@ -135,16 +135,24 @@ class Arrivals:
             if mended.amended:
                 analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
         prefix = self._trace(envelope) + prefix
+        if failpoints.armed:
+            failpoints.hit("K5")
         stored = await intake.finish()
+        if failpoints.armed:
+            failpoints.hit("K7")
         placement = place(envelope, incoming.routes)
         folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
         reply = replies.accepted(envelope.id)
         item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, folder, steps, reply)
         few = len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES
         touched = await self._database.write_each(self._store, item, brief=few)
+        if failpoints.armed:
+            failpoints.hit("K9")
         intake.kept()
         for account in touched:
             self._changes.poke(account)
+        if failpoints.armed:
+            failpoints.hit("K11")
         if placement.remote:
             self._on_queued()
         return reply
@@ -230,6 +238,8 @@ class Arrivals:
                 copies.append(messages.Copy(mailbox, message.id, message.received_at, whole, local.delivered_to))
                 names.append(name)
         uids = messages.deposit_all(tx, copies)
+        if failpoints.armed:
+            failpoints.hit("K19")
         begun: list[tuple[EnvelopeId, Sequence[journey.Step]]] = []
         at = 0
         for arrival in arrivals:
@@ -242,6 +252,8 @@ class Arrivals:
             steps.append(journey.Committed(now, arrival.reply.text))
             begun.append((arrival.envelope.id, steps))
         journeys.begin_all(tx, begun)
+        if failpoints.armed:
+            failpoints.hit("K8")
         return [tuple({local.account for local in arrival.placement.local}) for arrival in arrivals]
 
     def _enqueue(

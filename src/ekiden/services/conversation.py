@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ekiden.base import failpoints
 from ekiden.base.clock import Clock
 from ekiden.base.errors import BadValue, ProtocolError, Unreachable
 from ekiden.mail import journey
@@ -234,6 +235,8 @@ class Conversation:
 
     async def _content(self, pieces: AsyncIterator[bytes]) -> None:
         machine, connection = self._machine, self._connection
+        if failpoints.armed:
+            failpoints.hit("K13")
         async for piece in pieces:
             machine.content(piece)
             try:
@@ -243,7 +246,12 @@ class Conversation:
                 machine.fail("the host took no more of the message")
             if machine.answered_early or machine.wants_close or connection.is_over:
                 return
+            if failpoints.armed:
+                failpoints.hit("K14")
         machine.end_content()
+        if failpoints.armed:
+            await connection.flush()
+            failpoints.hit("K15")
 
     async def _next(self) -> ClientEvent:
         """The next event; trouble with the connection is one too."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ekiden.base import measures
+from ekiden.base import failpoints, measures
 from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import Damaged, StoreError
 from ekiden.base.ids import AccountId, BlobId, id_text
@@ -187,6 +187,8 @@ class Courier:
         if self._stopping:
             await self._give_back(batches)
             return 0
+        if failpoints.armed and batches:
+            failpoints.hit("K12")
         per_name: dict[str, int] = {}
         for batch in batches:
             self._hops.setdefault(batch.next_hop, _Hop()).waiting.append(batch)
@@ -330,6 +332,8 @@ class Courier:
 
     async def _record(self, batch: Batch, attempted: Attempted, sendable: Sendable | None) -> None:
         """One transaction for one batch; tried again where the store fails, because what was handed over must not go twice."""
+        if failpoints.armed:
+            failpoints.hit("K16")
         judged = _judge(batch, attempted, self._settings.schedule, self._clock.now(), self._chance)
         for pause in range(_RECORD_TRIES):
             try:
@@ -434,10 +438,14 @@ def _store(tx: Tx, batch: Batch, judged: _Judged, reports: list[Report]) -> list
             kept = queue.finish(tx, batch, outcome.delivery.id, status, reply, judged.now)
         if not kept:
             raise _LeaseLost
+        if failpoints.armed:
+            failpoints.hit("K17")
     if judged.late:
         queue.delay_reported(tx, [telling.outcome.delivery.id for telling in judged.late], judged.now)
     touched: list[AccountId] = []
     for report in reports:
         touched += report.store(tx)
+        if failpoints.armed:
+            failpoints.hit("K18")
     journeys.add_steps(tx, batch.envelope.id, [*judged.steps, *(report.step for report in reports)])
     return touched

@@ -9,6 +9,7 @@ import asyncio
 from hashlib import sha256
 from typing import NamedTuple
 
+from ekiden.base import failpoints
 from ekiden.base.ids import BlobId
 from ekiden.mail.envelope import Blob
 from ekiden.store.blob import BlobStore, BlobWriter
@@ -108,6 +109,8 @@ class Intake:
             self._chunks = []
             self._gathered = 0
             await asyncio.to_thread(self._writer.write, data)
+            if failpoints.armed:
+                failpoints.hit("K4")
 
 
 def _digest(raw: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
+from ekiden.base import failpoints
 from ekiden.base.clock import Clock, Millis
 from ekiden.base.ids import AccountId, EnvelopeId, IdMaker, MailboxId, ModSeq, Uid, id_text
 from ekiden.mail import journey
@@ -464,9 +465,13 @@ class Mailboxes:
             if move and pairs:
                 # read again: a move within one folder has given it new numbers
                 entries.remove(tx, mailboxes.by_id(tx, mailbox) or m, [uid for uid, _ in pairs])
+            if failpoints.armed:
+                failpoints.hit("K21")
             return Copied(there.uid_validity, tuple(pairs)), m.account
 
         copied, account = await self._database.write(work)
+        if failpoints.armed:
+            failpoints.hit("K21-after")
         if copied.pairs:
             self._changes.poke(account)
         return copied

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from ekiden.base import failpoints
 from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import BlobId
@@ -113,6 +114,8 @@ class Upkeep:
         while found := await asyncio.to_thread(_some, files):
             orphans = await self._database.read(lambda tx, found=found: retention.blobs_without_row(tx, found))  # type: ignore[misc]  # binds found
             for blob in orphans:
+                if failpoints.armed:
+                    failpoints.hit("K22")
                 await asyncio.to_thread(self._blobs.delete, blob)
             removed += len(orphans)
         return removed

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from ekiden.base import measures
+from ekiden.base import failpoints, measures
 from ekiden.base.clock import Clock
 from ekiden.base.errors import ProtocolError, StorageFull, StoreError, Unreachable
 from ekiden.base.ids import IdMaker
@@ -135,6 +135,8 @@ class SmtpSession:
 
     async def _begin(self) -> bool:
         """TLS first where the door wants it, then the banner. False if the connection is to end."""
+        if failpoints.armed:
+            failpoints.hit("K1")
         self._steps.append(journey.Connected(self._clock.now(), str(self._peer.ip), self._peer.port, self._peer.listener))
         if self._services.implicit_tls:
             context = self._services.tls()
@@ -192,6 +194,8 @@ class SmtpSession:
                 self._machine.answer(judged.refusal.reply)
                 return
         self._machine.accept()
+        if failpoints.armed:
+            await self._pass("K2")
 
     async def _on_starttls(self) -> None:
         context = self._services.tls()
@@ -279,6 +283,8 @@ class SmtpSession:
         shown = format_path(event.recipient.path) or "postmaster"
         transaction.steps.append(journey.RecipientGiven(self._clock.now(), shown, reply.text))
         self._machine.answer(reply)
+        if failpoints.armed:
+            await self._pass("K3")
 
     async def _recipient(self, transaction: _Transaction, recipient: Recipient) -> Reply:
         services = self._services
@@ -334,6 +340,8 @@ class SmtpSession:
         reply = await self._arrive(transaction, transaction.intake)
         self._machine.answer(reply)
         self._dots.count(reply.code, self._clock.monotonic() - began)
+        if failpoints.armed:
+            await self._pass("K10")
 
     async def _arrive(self, transaction: _Transaction, intake: Intake) -> Reply:
         services = self._services
@@ -354,6 +362,11 @@ class SmtpSession:
             return _failure(error)
         finally:
             await intake.discard()
+
+    async def _pass(self, failpoint: str) -> None:
+        """What has been answered is with the system before the point is passed."""
+        await self._connection.flush()
+        failpoints.hit(failpoint)
 
     async def _drop_transaction(self) -> None:
         transaction, self._transaction = self._transaction, None

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from ekiden.base import failpoints
 from ekiden.base.errors import BadValue, Damaged, StorageFull, StoreError
 from ekiden.base.ids import BlobId
 from ekiden.mail.envelope import Blob
@@ -264,6 +265,8 @@ class FileWriter:
         except OSError as error:
             raise _failed(error) from error
         self._path = folder / id
+        if failpoints.armed:
+            failpoints.hit("K6")
         self._blobs.sync(folder)
         self._has_name = True
         return Blob(id, self._size, self._hash.digest())
