@@ -334,7 +334,8 @@ class Supervisor:
                 worst = 1
             self._notifier.alive()
             self._hear(0.05)
-        statuses = [abs(member.process.returncode) for member in members]
+        # The signal itself ends only who has not begun to serve or has finished: in between there is a handler for it.
+        statuses = [abs(member.process.returncode) for member in members if member.process.returncode != -signal.SIGTERM]
         self._log("stopped", status=max([worst, *statuses], default=0))
         return max([worst, *statuses], default=0)
 
