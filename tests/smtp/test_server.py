@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from tests.smtp.desk import CUTS, Cut, Desk
 
@@ -385,3 +387,28 @@ def test_what_waits_is_counted() -> None:
     at.machine.receive(b"NOOP\r\n")
     at.machine.next_event()
     assert at.machine.buffered_bytes == 12
+
+
+def test_an_idle_connection_keeps_nothing_of_the_message_it_has_read() -> None:
+    def one() -> SmtpServer:
+        machine = SmtpServer(ServerSettings("mx.local.test"))
+        machine.greet()
+        for line in (b"EHLO c.test\r\n", b"MAIL FROM:<a@b.test>\r\n", b"RCPT TO:<c@local.test>\r\n", b"DATA\r\n"):
+            machine.receive(line)
+            while machine.next_event() is not None:
+                machine.accept()
+        machine.receive((b"x" * 70 + b"\r\n") * 3_500 + b".\r\n")
+        while (event := machine.next_event()) is not None:
+            if isinstance(event, BodyEnd):
+                machine.answer(replies.OK)
+        assert machine.take_output().endswith(replies.OK.encode())
+        return machine
+
+    one()  # what is made once
+    tracemalloc.start()
+    try:
+        kept = [one() for _ in range(20)]
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < len(kept) * 16_384

@@ -23,6 +23,7 @@ from ekiden.net.tls import TlsLayer
 E = TypeVar("E")
 
 _READ_BYTES = 65_536
+_TLS_READ_BYTES = 16_384
 _UNREAD_LIMIT = 262_144  # what may wait for a busy session before reading pauses
 _WRITE_LIMIT = 262_144
 _LINGER_S = 10.0
@@ -33,6 +34,8 @@ _BETWEEN_COMMANDS = frozenset({"command", "login", "idle"})
 
 _shared_buffer = bytearray(_READ_BYTES)
 _shared_view = memoryview(_shared_buffer)
+# OpenSSL keeps a buffer as large as the largest piece that it was ever given, for as long as the connection lives.
+_record_view = _shared_view[:_TLS_READ_BYTES]
 
 
 class DeadlinePassed(Unreachable):
@@ -95,7 +98,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
             self.opened.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _shared_view
+        return _shared_view if self._layer is None else _record_view
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received_bytes += nbytes

@@ -158,6 +158,8 @@ class SmtpServer:
                     event = self._execute(unusual) if isinstance(unusual, bytes) else unusual
             if event is not None:
                 return event
+        if self._at and self._at >= len(self._buffer):
+            self._buffer, self._at = b"", 0  # an idle connection keeps nothing of what it has read
         if self._eof and self._question is None and self._greeted:
             self._closing = True
         return None
