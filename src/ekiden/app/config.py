@@ -218,6 +218,9 @@ class SmtpTimeouts:
     message: Annotated[Seconds, Setting("One whole message.", low=60, high=86_400)] = 1800
     handshake: Annotated[Seconds, Setting("A TLS handshake.", low=5, high=600)] = 60
     auth: Annotated[Seconds, Setting("One answer in an AUTH exchange.", low=10, high=3600)] = 300
+    judging: Annotated[
+        Seconds, Setting("From the end of a message to the verdict of all policies; then 451 and nothing is kept.", low=1, high=600)
+    ] = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,7 +133,14 @@ class House:
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
         self.intakes = Intakes(self.blobs)
         self.arrivals = Arrivals(
-            self.database, self.changes, self.clock, self.world, config.hostname, outside=_outside(config, mode), on_queued=self.wake
+            self.database,
+            self.changes,
+            self.clock,
+            self.world,
+            config.hostname,
+            outside=_outside(config, mode),
+            on_queued=self.wake,
+            judging_s=float(config.timeouts.smtp.judging),
         )
         self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=f"{config.hostname}/{node}")
         limits = config.limits

@@ -23,6 +23,7 @@ from ekiden.mail.headers import over_limits
 from ekiden.mail.trace import received, with_keyword
 from ekiden.policy.chain import NO_OPINION, Chain, Judgement
 from ekiden.policy.stage import MessageContext, Stage, World
+from ekiden.policy.verdict import Defer
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.intake import INLINE_BYTES, Intake, Stored
 from ekiden.services.routing import Local, Remote, Route
@@ -36,6 +37,7 @@ from ekiden.store.database import Database, Tx
 from ekiden.store.messages import NewMessage
 
 _FEW_COPIES = 10
+_SLOW_S = 30.0
 _HOPS = 100  # RFC 5321 §6.3
 _RETURN_PATH_BYTES = len("Return-Path: <>\r\n")
 _DELIVERED_TO_BYTES = len("Delivered-To: \r\n")
@@ -83,7 +85,8 @@ class _Arrival(NamedTuple):
 class Arrivals:
     """Takes messages in for one process.
 
-    on_queued is called after a commit that put something into the queue; changes hears which accounts to look at.
+    on_queued is called after a commit that put something into the queue; judging_s: what all policies of a message may take together,
+    else it is put off with 451 4.4.5 (reliability.md §1.3, C8); changes hears which accounts to look at.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Arrivals:
         *,
         outside: Outside = Outside(),
         on_queued: Callable[[], None] = lambda: None,
+        judging_s: float = 120.0,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -104,6 +108,7 @@ class Arrivals:
         self._hostname = hostname
         self._outside = outside
         self._on_queued = on_queued
+        self._judging_s = judging_s
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
@@ -195,7 +200,15 @@ class Arrivals:
             return NO_OPINION
         envelope = incoming.envelope
         context = MessageContext(envelope.peer, self._world, envelope, envelope.recipients, analysis.headers, size, incoming.owned)
-        judged = await policies.ask(Stage.MESSAGE, context)
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._judging_s):
+                judged = await policies.ask(Stage.MESSAGE, context)
+        except TimeoutError:
+            # RFC 1047: who answers too late makes duplicates. Nothing has been stored yet, so nothing has to be undone.
+            judged = Judgement(Defer(replies.TOOK_TOO_LONG, f"judging took more than {self._judging_s:g} s"))
+        if (took := self._clock.monotonic() - began) > _SLOW_S:
+            self._world.log("judging-slow", level="warning", envelope=id_text(envelope.id), seconds=round(took, 1))
         note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
         return judged
 
