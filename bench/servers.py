@@ -56,6 +56,7 @@ def fresh(name: str) -> Path:
 def alone() -> Iterator[None]:
     """Hold the lock of bench/out: two measurements at once would measure each other."""
     OUT.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the servers are ended, too
     with (OUT / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
