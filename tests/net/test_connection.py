@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -294,3 +296,26 @@ def test_a_client_that_speaks_tls_before_the_session_has_begun_is_heard(tmp_path
         await reader.read()
 
     talk(session, client, secure_first=True)
+
+
+def test_a_connection_that_is_over_is_kept_by_nobody() -> None:
+    gone: list[weakref.ref[Connection[bytes]]] = []
+
+    async def session(connection: Connection[bytes], machine: Lines) -> None:
+        gone.append(weakref.ref(connection))
+        assert await connection.next_event() == b"bye"
+        await connection.close()
+        await connection.closed
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"bye\r\n")
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        end = asyncio.get_running_loop().time() + 5
+        while gone[0]() is not None and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+            gc.collect()
+        assert gone[0]() is None, "not before the time in which a peer may linger"
+
+    talk(session, client)

@@ -82,6 +82,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         self._deadline_at = 0.0
         self._deadline_name = ""
         self._timer: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._data_since = 0.0
         self._data_bytes = 0
         self.opened: asyncio.Future[None] = loop.create_future()
@@ -124,6 +125,8 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._linger is not None:  # it would keep all that belongs to the connection for that long
+            self._linger.cancel()
         if not self.opened.done():
             self.opened.set_result(None)
         if not self.closed.done():
@@ -248,7 +251,8 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         if self._lost:
             return
         self._transport.close()
-        self._loop.call_later(_LINGER_S, self.abort)
+        if self._linger is None:
+            self._linger = self._loop.call_later(_LINGER_S, self.abort)
 
     def refuse(self, words: bytes) -> None:
         """Say words (in clear) and close, without asking the machine."""
