@@ -74,13 +74,14 @@ def tampered(server: Ekiden, out: Path, *rules: str) -> Iterator[Tracer]:
     words = [str(strace()), "-f", "-y", "-o", str(out), "-e", f"trace={names}"]
     for rule in rules:
         words += ["-e", f"inject={rule}"]
-    for pid in processes(server):
+    there = processes(server)
+    for pid in there:
         words += ["-p", str(pid)]
     out.touch()
     heard = out.with_suffix(".heard")
     with heard.open("wb") as listener:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=listener, stderr=listener, start_new_session=True)
-    wanted = len(processes(server))
+    wanted = len(there)
     try:
         until(lambda: heard.read_bytes().count(b" attached") >= wanted, "strace has attached", 20)
         yield Tracer(process, out)

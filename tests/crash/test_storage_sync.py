@@ -100,6 +100,8 @@ def test_whichever_sync_fails_nothing_is_lost(tmp_path: Path, certificate: tuple
 @pytest.mark.peer("strace")
 def test_under_a_supervisor_a_worker_whose_sync_failed_is_replaced(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
     server = Ekiden(tmp_path / "ekiden", certificate, _settings(2))
+    # two doors and the delivery; the supervisor's sockets answer before they are there
+    until(lambda: server.log().count("event='serving'") == 3, "all processes serve", 20)
     before = set(processes(server))
     kept = []
     with tampered(server, tmp_path / "strace", "fdatasync:error=EIO:when=3"):
