@@ -151,9 +151,9 @@ class Arrivals:
         item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, folder, steps, reply)
         few = len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES
         touched = await self._database.write_each(self._store, item, brief=few)
+        intake.kept()  # before anything else: what fails from here on must not delete what a row names
         if failpoints.armed:
             failpoints.hit("K9")
-        intake.kept()
         for account in touched:
             self._changes.poke(account)
         if failpoints.armed:
