@@ -38,3 +38,21 @@ def test_a_poke_reaches_the_other_processes_of_the_host(tmp_path: Path) -> None:
         here.close()
 
     asyncio.run(main())
+
+
+def test_a_process_that_has_just_come_is_told_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        here = Changes(tmp_path / "run", 0)
+        heard: list[AccountId] = []
+        here.on_poke(heard.append)
+        here.poke(AccountId(7))  # now it knows who is there: nobody
+        there = Changes(tmp_path / "run", 1)
+        waiting = asyncio.ensure_future(there.wait(AccountId(7), 5))
+        await asyncio.sleep(0.01)  # a turn of the loop in which here hears of it
+        here.poke(AccountId(7))
+        assert await waiting is True
+        assert heard == [7, 7], "that somebody has come is no news of an account"
+        there.close()
+        here.close()
+
+    asyncio.run(main())

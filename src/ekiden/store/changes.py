@@ -21,6 +21,8 @@ _ACCOUNT = struct.Struct("!q")
 _LOOK_S = 1.0
 QUEUE = AccountId(0)
 """Stands for the queue: something is due."""
+_HELLO = AccountId(-1)
+"""Stands for no account: a process has come that is to be told from now on."""
 
 
 class Changes:
@@ -42,11 +44,15 @@ class Changes:
             self._sock.setblocking(False)
             self._sock.bind(str(self._path))
             self._loop.add_reader(self._sock, self._hear)
+            self._tell(_HELLO)
 
     def poke(self, account: AccountId) -> None:
         """Wake who waits for this account, here and in the other processes."""
         self._wake(account)
-        if self._sock is None or self._path is None:
+        self._tell(account)
+
+    def _tell(self, account: AccountId) -> None:
+        if self._sock is None:
             return
         for other in self._others():
             with suppress(OSError):  # gone, or so full of pokes that it will look anyway
@@ -97,8 +103,13 @@ class Changes:
                 data = self._sock.recv(64)
             except (BlockingIOError, InterruptedError):
                 return
-            if len(data) == _ACCOUNT.size:
-                self._wake(AccountId(_ACCOUNT.unpack(data)[0]))
+            if len(data) != _ACCOUNT.size:
+                continue
+            account = AccountId(_ACCOUNT.unpack(data)[0])
+            if account == _HELLO:
+                self._known_until = 0.0
+            else:
+                self._wake(account)
 
     def _wake(self, account: AccountId) -> None:
         for future in self._waiting.get(account, ()):
