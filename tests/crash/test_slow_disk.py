@@ -92,6 +92,7 @@ def test_a_foreign_program_that_holds_the_database_delays_mail_and_nothing_else(
     server = _server(tmp_path, certificate)
     assert send(server, "alice@one.test", "before")[0] == 250
     foreign = apsw.Connection(str(server.folder / "data" / "ekiden.db"))
+    foreign.set_busy_timeout(10_000)  # the server may be writing something of its own just now
     answers: list[tuple[int, float]] = []
 
     def timed(subject: str) -> None:
