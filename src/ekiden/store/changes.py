@@ -45,6 +45,7 @@ class Changes:
             self._sock.bind(str(self._path))
             self._loop.add_reader(self._sock, self._hear)
             self._tell(_HELLO)
+            self._known_until = 0.0  # others may be coming at this moment
 
     def poke(self, account: AccountId) -> None:
         """Wake who waits for this account, here and in the other processes."""
