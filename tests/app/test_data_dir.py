@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from ekiden.app.data_dir import DEVELOPMENT_MARK, lock_data_dir, prepare_data_dir, who_serves
+from ekiden.app import data_dir
+from ekiden.app.data_dir import DEVELOPMENT_MARK, lock_data_dir, outwait_former, prepare_data_dir, who_serves
 from ekiden.base.errors import ConfigError
 
 
@@ -44,3 +47,16 @@ def test_two_servers_do_not_share_a_directory(tmp_path: Path) -> None:
 
 def test_nobody_serves_from_a_directory_that_was_never_served_from(tmp_path: Path) -> None:
     assert who_serves(tmp_path) is None
+
+
+def test_a_former_process_is_waited_for_and_one_that_does_not_end_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = outwait_former(tmp_path)
+    threading.Timer(0.3, os.close, [held]).start()
+    began = time.monotonic()
+    again = outwait_former(tmp_path)
+    assert time.monotonic() - began > 0.25
+    monkeypatch.setattr(data_dir, "_FORMER_S", 0.1)
+    with pytest.raises(ConfigError, match="former Ekiden"):
+        outwait_former(tmp_path)
+    os.close(again)
+    os.close(outwait_former(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from tests.app.serving import free_port
 
 from ekiden.app.config import load, show
+from ekiden.app.data_dir import outwait_former
 from ekiden.app.roles import parts
 from ekiden.app.sockets import open_all
 from ekiden.app.staff import Member, start
@@ -22,7 +24,9 @@ def _start(folder: Path, more: str = "") -> Member:
     config = load(folder / "e.toml", {})
     (folder / "effective.toml").write_text(show(config))
     holder = open_all(config, 2, reuse_port=True)
-    member = start(parts(2)[0], config, holder, folder / "effective.toml", 0, fresh=True)
+    lock = outwait_former(folder / "data")
+    member = start(parts(2)[0], config, holder, folder / "effective.toml", 0, fresh=True, lock=lock)
+    os.close(lock)
     holder.close_except()
     return member
 
@@ -46,6 +50,16 @@ def test_a_process_says_that_it_serves_that_it_lives_and_retires_when_told(tmp_p
     assert member.channel.tell("retire", None)
     assert member.process.wait(20) == 0
     member.channel.close()
+
+
+def test_who_serves_next_waits_for_each_process_that_was_started(tmp_path: Path) -> None:
+    member = _start(tmp_path)
+    assert _told(member, "serving") is None
+    began = time.monotonic()
+    member.channel.close()  # as where its supervisor has died: it ends by itself
+    os.close(outwait_former(tmp_path / "data"))
+    assert time.monotonic() - began < 4.0
+    assert member.process.wait(1) is not None
 
 
 def test_a_process_that_cannot_begin_says_why(tmp_path: Path) -> None:

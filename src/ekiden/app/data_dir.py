@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from ekiden.base.errors import ConfigError
@@ -12,6 +13,9 @@ DEVELOPMENT_MARK = "DEVELOPMENT"
 """A file in data directories that the development mode made; serving from them would open well-known passwords to the world."""
 
 _LOCK = "server.lock"
+_PROCESSES = "processes.lock"
+_FORMER_S = 5.0
+"""What the workers of a server that was killed have for their end; they take less than two seconds."""
 
 
 def prepare_data_dir(path: Path, *, development: bool) -> None:
@@ -45,6 +49,25 @@ def lock_data_dir(path: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
+
+
+def outwait_former(path: Path) -> int:
+    """Wait until no process of a former server is left; a file descriptor to be handed down to every process of this one.
+
+    A worker whose supervisor was killed lives a moment longer. What it still does (an attempt to deliver, say) must not be done
+    again beside it, and its files are its own. Raises ConfigError if it does not end: it may still write.
+    """
+    fd = os.open(path / _PROCESSES, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _FORMER_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the open file: it lasts until the last process has closed it
+            return fd
+        except OSError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise ConfigError([f"data_dir: processes of a former Ekiden still run on {path}"]) from None
+            time.sleep(0.01)
 
 
 def who_serves(path: Path) -> int | None:

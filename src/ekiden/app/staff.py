@@ -47,8 +47,8 @@ class Member:
     retires_until: float = 0.0
 
 
-def start(part: Part, config: Config, holder: Holder, effective: Path, generation: int, *, fresh: bool) -> Member:
-    """Start a process for a part. effective: the file of its configuration. Raises NotStarted."""
+def start(part: Part, config: Config, holder: Holder, effective: Path, generation: int, *, fresh: bool, lock: int) -> Member:
+    """Start a process for a part. effective: the file of its configuration. lock: what outwait_former() gave. Raises NotStarted."""
     mine = holder.share(part.door, config.processes) if part.door is not None else {}
     numbers = {name: [sock.fileno() for sock in group] for name, group in mine.items()}
     ours, theirs = Channel.pair()
@@ -61,6 +61,7 @@ def start(part: Part, config: Config, holder: Holder, effective: Path, generatio
         "sockets": numbers,
         "own": [(endpoint.host, endpoint.port) for endpoint in map(endpoint_of, holder.all())],
         "channel": theirs.fileno(),
+        "lock": lock,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
     if fresh and failing.VARIABLE in os.environ:  # its successor is to live
@@ -68,7 +69,7 @@ def start(part: Part, config: Config, holder: Holder, effective: Path, generatio
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "ekiden.app.staff"],
-            pass_fds=[*(number for group in numbers.values() for number in group), theirs.fileno()],
+            pass_fds=[*(number for group in numbers.values() for number in group), theirs.fileno(), lock],
             env={**environment, _HANDED_DOWN: json.dumps(handed)},
         )
     except OSError as error:
@@ -92,6 +93,7 @@ def work(handed: str) -> int:
     sockets = {name: [socket.socket(fileno=number) for number in numbers] for name, numbers in given["sockets"].items()}
     for sock in [sock for group in sockets.values() for sock in group]:
         sock.set_inheritable(False)
+    os.set_inheritable(int(given["lock"]), False)  # open until we end: who serves here next waits for that
     own = [Endpoint(host, port) for host, port in given["own"]]
     try:
         failing.arm(os.environ)

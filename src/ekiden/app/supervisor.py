@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ekiden.app.channel import Told
 from ekiden.app.config import Config, show
-from ekiden.app.data_dir import lock_data_dir, prepare_data_dir
+from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
 from ekiden.app.notify import Notifier
 from ekiden.app.privileges import drop_privileges
 from ekiden.app.reload import Reread, what_can_change
@@ -30,6 +30,7 @@ from ekiden.app.telemetry import make_log
 from ekiden.app.watch import TOLD, Board, BoardThread
 from ekiden.base import measures
 from ekiden.base.errors import ConfigError
+from ekiden.store.blobs.temporary import remove_left
 
 _LOOK_S = 0.5
 _START_S = 60.0
@@ -51,14 +52,17 @@ def serve(config: Config, reread: Reread, environ: MutableMapping[str, str] = os
         return run(config, reread=reread, inherited=inherited, notifier=notifier)
     data = Path(config.data_dir)
     prepare_data_dir(data, development=False)
-    lock = lock_data_dir(data)
+    locks = [lock_data_dir(data)]
     try:
+        locks.append(outwait_former(data))
         holder = open_all(config, config.processes, reuse_port=True, held=inherited)
         if config.user is not None and os.geteuid() == 0:
             drop_privileges(config.user)
-        return Supervisor(config, holder, reread, notifier).run()
+        remove_left(data / "blobs")
+        return Supervisor(config, holder, reread, notifier, locks[1]).run()
     finally:
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
 
 
 @dataclass(slots=True)
@@ -91,8 +95,10 @@ class Shift:
 class Supervisor:
     """Its loop. on_told: what hears the messages of the others (app/channel.py)."""
 
-    def __init__(self, config: Config, holder: Holder, reread: Reread, notifier: Notifier) -> None:
+    def __init__(self, config: Config, holder: Holder, reread: Reread, notifier: Notifier, lock: int) -> None:
         self.on_told: dict[str, Told] = {}
+        self._lock = lock
+        self._blobs = Path(config.data_dir) / "blobs"
         self._reread = reread
         self._notifier = notifier
         self._log = make_log(config.log)
@@ -174,7 +180,9 @@ class Supervisor:
 
     def _start(self, place: Place, shift: Shift, now: float) -> None:
         try:
-            place.member = start(place.part, shift.config, shift.holder, shift.effective, shift.generation, fresh=place.fresh)
+            place.member = start(
+                place.part, shift.config, shift.holder, shift.effective, shift.generation, fresh=place.fresh, lock=self._lock
+            )
         except NotStarted as error:
             place.deaths += 1
             place.wanted_at = now + _PAUSES_S[min(place.deaths, len(_PAUSES_S) - 1)]
@@ -209,6 +217,8 @@ class Supervisor:
             member.process.kill()
 
     def _forget(self, member: Member) -> None:
+        """It is dead: its end of the channel, and what it was receiving."""
+        remove_left(self._blobs, member.process.pid)
         with suppress(KeyError):
             self._selector.unregister(member.channel)
         member.channel.close()

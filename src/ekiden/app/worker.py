@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ekiden.app.channel import Channel, Tell, nobody
 from ekiden.app.config import Config
-from ekiden.app.data_dir import lock_data_dir, prepare_data_dir
+from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
 from ekiden.app.expiry import watch_expiry
 from ekiden.app.notify import Notifier
 from ekiden.app.privileges import drop_privileges
@@ -39,6 +39,7 @@ from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, EkidenError
 from ekiden.net.listener import Listener
 from ekiden.policy.stage import Log
+from ekiden.store.blobs.temporary import remove_left
 
 _CERTIFICATE_CHECK_S = 5.0
 _BEAT_S = 1.0
@@ -94,15 +95,19 @@ def run(
     Raises ConfigError for what makes serving impossible.
     """
     prepare_data_dir(Path(config.data_dir), development=development)
-    lock = lock_data_dir(Path(config.data_dir))
+    data = Path(config.data_dir)
+    locks = [lock_data_dir(data)]
     try:
+        locks.append(outwait_former(data))
         holder = open_all(config, 1, held=inherited)
         if config.user is not None and os.geteuid() == 0:
             drop_privileges(config.user)
+        remove_left(data / "blobs")
         given = Given(holder, sockets=holder.share(0, 1), reread=reread, ready=ready, notifier=notifier or Notifier({}))
         return run_loop(serve(config, given, around))
     finally:
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
 
 
 def run_loop(work: Awaitable[int]) -> int:

@@ -21,6 +21,7 @@ from ekiden.base import failpoints
 from ekiden.base.errors import BadValue, Damaged, StorageFull, StoreError
 from ekiden.base.ids import BlobId
 from ekiden.mail.envelope import Blob
+from ekiden.store.blobs import temporary
 
 _HEX = frozenset("0123456789abcdef")
 _NAME_LENGTH = 32
@@ -90,7 +91,7 @@ class FileBlobs:
         self._sure: set[Path] = set()
         self._seen_whole: set[tuple[BlobId, int, int, bytes]] = set()
         try:
-            for path in (root, root / "tmp"):
+            for path in (root, root / temporary.FOLDER):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{root}: {error.strerror}") from error
@@ -98,7 +99,7 @@ class FileBlobs:
     def create(self) -> FileWriter:
         """Begin a blob."""
         self.must_be_sound()
-        return FileWriter(self, self._disk, self._root / "tmp" / secrets.token_hex(16))
+        return FileWriter(self, self._disk, temporary.new_path(self._root))
 
     def path(self, id: BlobId) -> Path:
         """Where a blob lies. Raises StoreError for what is no id of ours."""
@@ -176,7 +177,7 @@ class FileBlobs:
                 for file in sorted(folder.iterdir()):
                     if not _untouched_since(file, limit):
                         continue
-                    if folder.name == "tmp":
+                    if folder.name == temporary.FOLDER:
                         file.unlink(missing_ok=True)
                     else:
                         yield BlobId(file.name)
@@ -222,15 +223,15 @@ def _untouched_since(file: Path, limit: float) -> bool:
 class FileWriter:
     """A BlobWriter into a file."""
 
-    def __init__(self, blobs: FileBlobs, disk: Disk, temporary: Path) -> None:
+    def __init__(self, blobs: FileBlobs, disk: Disk, path: Path) -> None:
         self._blobs = blobs
         self._disk = disk
-        self._path = temporary
+        self._path = path
         self._hash = sha256()
         self._size = 0
         self._has_name = False
         try:
-            self._fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _failed(error) from error
 

@@ -1,0 +1,18 @@
+"""What a test of faults starts is ended with it, whatever happens."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tests.peers.process import RUNNING
+
+
+@pytest.fixture(autouse=True)
+def _servers_end_with_their_test() -> Iterator[None]:
+    """kill -9 of each process group that the test has started and not ended: also where it failed or ran out of time."""
+    before = list(RUNNING)
+    yield
+    for daemon in [each for each in RUNNING if each not in before]:
+        daemon.stop(signal.SIGKILL)
