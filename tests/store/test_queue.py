@@ -113,7 +113,7 @@ def test_leases_of_a_former_life_and_finished_envelopes_are_cleared_away(tmp_pat
     def work(tx: Tx) -> None:
         _put(tx, 1, _recipient("x"))
         (batch,) = _lease(tx)
-        assert queue.forget_leases(tx, "me") == 1
+        assert queue.forget_leases(tx, "me") == [(EnvelopeId(1), "x@two.test")]
         (batch,) = _lease(tx)
         queue.release_lease(tx, batch)
         (batch,) = _lease(tx)

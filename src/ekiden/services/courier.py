@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -40,6 +40,7 @@ _RECORD_TRIES = 10
 _RECORD_PAUSE_S = 1.0
 _SET_BACK_MS = 60_000  # less is what clocks do when they are kept right
 _HEADER_BYTES = 262_144
+_CUT_OFF = "451 4.4.2 the process that had it in hand has ended (ambiguous: the host may have it)"
 
 Log = Callable[..., None]
 
@@ -120,7 +121,7 @@ class Courier:
         self._ended = asyncio.Event()
         gone = {self._settings.owner, *self._settings.former}
         try:
-            await self._database.write(lambda tx: [queue.forget_leases(tx, owner) for owner in gone])
+            await self._database.write(lambda tx: _forget_leases(tx, gone, self._clock.now()))
             self._changes.on_poke(self._hear)
             while not self._stopping:
                 self._woken.clear()
@@ -417,6 +418,13 @@ def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, 
         if wants_delay_notice(schedule, queued_at=delivery.queued_at, now=now, reported_at=delivery.delay_reported_at):
             judged.late.append(Telling(outcome))
     return judged
+
+
+def _forget_leases(tx: Tx, gone: Collection[str], now: Millis) -> None:
+    """What a courier that is gone had in hand may have been handed over: it is due again, and its journey says why (RFC 1047)."""
+    for owner in sorted(gone):
+        for envelope, recipient in queue.forget_leases(tx, owner):
+            journeys.add_steps(tx, envelope, [journey.Deferred(now, recipient, _CUT_OFF, now)])
 
 
 _RESULTS = {Status.DONE: "delivered", Status.DUE: "deferred", Status.FAILED: "failed", Status.EXPIRED: "expired"}

@@ -153,9 +153,10 @@ def not_later(tx: Tx, latest: Millis) -> int:
     return tx.run("deliveries_not_later", latest=latest)
 
 
-def forget_leases(tx: Tx, owner: str) -> int:
-    """At the start of a courier: leases of its former life are nobody's; how many there were."""
-    return tx.run("leases_forget", owner=owner)
+def forget_leases(tx: Tx, owner: str) -> list[tuple[EnvelopeId, str]]:
+    """At the start of a courier: leases of its former life are nobody's; which unfinished copies it had in hand, with their recipients."""
+    rows = tx.all("leases_forget", owner=owner)
+    return [(EnvelopeId(integer(row, 0)), string(row, 1)) for row in rows if optional_integer(row, 2) is None]
 
 
 def waiting(tx: Tx, count: int = 1000) -> list[Waiting]:

@@ -62,7 +62,8 @@ UPDATE delivery SET due_at = :latest WHERE status = 'due' AND lease_until = 0 AN
 
 -- name: leases_forget
 -- Leases of a process that is known to be gone.
-UPDATE delivery SET lease_owner = '', lease_until = 0 WHERE lease_until > 0 AND lease_owner = :owner;
+UPDATE delivery SET lease_owner = '', lease_until = 0 WHERE lease_until > 0 AND lease_owner = :owner
+RETURNING envelope_id, recipient, finished_at;
 
 -- name: deliveries_list
 -- For people, unfinished ones, the longest due first.
