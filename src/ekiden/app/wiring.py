@@ -189,6 +189,7 @@ class House:
             work.append(self.courier.run())
         else:
             self.on_queue(lambda: self.changes.poke(QUEUE))  # the courier is another process
+            self.changes.poke(QUEUE)  # whom we replace may have died after a commit, before it could say so
         if Role.KEEPER in self.roles:
             work.append(self.upkeep.run())
         return work
