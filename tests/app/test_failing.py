@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +44,26 @@ def test_kill_ends_the_process_at_once() -> None:
     script = "from ekiden.app import failing\ntry:\n    failing.act('K1', 'kill')\nfinally:\n    print('alive')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (-9, b"")
+
+
+def test_stop_lets_nobody_take_another_step_until_somebody_says_so() -> None:
+    script = (
+        "import threading\nfrom ekiden.app import failing\n"
+        "def go():\n    print('before', flush=True)\n    failing.act('K1', 'stop')\n    print('after', flush=True)\n"
+        "thread = threading.Thread(target=go)\nthread.start()\nthread.join()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"before\n"
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        assert select.select([process.stdout], [], [], 0) == ([], [], [])
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.readline() == b"after\n"
+        assert process.wait(20) == 0
+        process.stdout.close()
+    finally:
+        process.kill()
 
 
 def test_a_pause_ends() -> None:

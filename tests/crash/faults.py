@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
 from tests.doors.server import Ekiden
 from tests.peers.catalogue import strace
 from tests.peers.process import until
@@ -53,6 +54,70 @@ def processes(server: Ekiden) -> list[int]:
         with contextlib.suppress(OSError):
             found += [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return found
+
+
+class Failing(Ekiden):
+    """An Ekiden whose next start arms a failpoint; with several processes in the first door and in the delivery."""
+
+    failpoint = ""
+
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), **({"EKIDEN_FAILPOINT": self.failpoint} if self.failpoint else {})}
+
+    def arm(self, failpoint: str) -> None:
+        """Start anew with the failpoint; the start itself knocks at each door once."""
+        self.kill()
+        self.failpoint = failpoint
+        self.start()
+
+    def again(self) -> None:
+        """Start without it, as after a power cut."""
+        self.kill()
+        self.failpoint = ""
+        self.start()
+
+    def wait_until_dead(self) -> None:
+        """AssertionError if it has not killed itself: then the point was not reached."""
+        self._daemon.process.wait(30)
+        assert self._daemon.process.returncode == -signal.SIGKILL
+
+    def serving(self, count: int) -> None:
+        """Wait until so many processes have said since the start that they serve; sockets answer before that."""
+        until(lambda: self.log().count("event='serving'") >= count, f"{count} processes serve", 20)
+
+    def standing(self) -> int | None:
+        """The process that stands at a failpoint."""
+        for pid in processes(self):
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                    return pid
+        return None
+
+    def die(self, who: str, standing: int) -> None:
+        """kill -9 of "worker" (the one at the failpoint), "supervisor" (then the worker goes on, as an orphan) or "all"; and back again.
+
+        A killed worker is replaced by its supervisor; the others are started at once by whoever has started them, here this test.
+        """
+        count = self.log().count("event='serving'")
+        if who == "worker":
+            os.kill(standing, signal.SIGKILL)
+            self.serving(count + 1)
+        else:
+            self.strike(who, standing)
+            self.serving(count)
+
+    def strike(self, who: str, standing: int | None = None) -> None:
+        """kill -9 of the supervisor alone or of all, and a start at once; back when somebody serves and nobody of before is left."""
+        former, self.failpoint = self._daemon, ""
+        if who == "all":
+            os.killpg(self.pid, signal.SIGKILL)
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            if standing is not None:
+                os.kill(standing, signal.SIGCONT)
+        self.start()
+        self.serving(1)
+        former.stop(signal.SIGKILL)
 
 
 @dataclass
@@ -103,6 +168,39 @@ def send(server: Ekiden, to: str, subject: str, size: int = 100) -> tuple[int, b
         return refused.smtp_code, refused.smtp_error if isinstance(refused.smtp_error, bytes) else refused.smtp_error.encode()
     except (OSError, smtplib.SMTPException):
         return 0, b""
+
+
+def by_address(server: Ekiden) -> dict[str, list[bytes]]:
+    """The messages of alice and bob by the address that they were for; "alice Sent" for that mailbox."""
+    found: dict[str, list[bytes]] = {"alice@one.test": server.inbox("alice"), "bob@one.test": [], "bob+tag@one.test": []}
+    for message in server.inbox("bob"):
+        tagged = b"\r\nDelivered-To: bob+tag@one.test\r\n" in message
+        found["bob+tag@one.test" if tagged else "bob@one.test"].append(message)
+    found["alice Sent"] = server.inbox("alice", "Sent")
+    return found
+
+
+def queued(database: Path) -> dict[str, list[bytes]]:
+    """Copies in the queue of a server that has ended, by recipient, read without any code of the server; every row has its file."""
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        # columns of STRICT tables
+        rows: list[tuple[str, bytes | None, str]] = connection.execute(  # type: ignore[assignment]
+            "SELECT delivery.recipient, message.content, message.blob_id FROM delivery"
+            " JOIN envelope ON envelope.id = delivery.envelope_id JOIN message ON message.id = envelope.message_id"
+            " WHERE delivery.status IN ('due', 'held')"
+        ).fetchall()
+        blobs = {str(name) for (name,) in connection.execute("SELECT blob_id FROM message WHERE blob_id IS NOT NULL").fetchall()}
+    finally:
+        connection.close()
+    folder = database.parent / "blobs"
+    assert {name for name in blobs if not (folder / name[:2] / name).is_file()} == set(), "rows that name no file"
+    found: dict[str, list[bytes]] = {}
+    for recipient, content, blob in rows:
+        data = content if content is not None else (folder / blob[:2] / blob).read_bytes()
+        found.setdefault(recipient, []).append(data)
+    return found
 
 
 def subjects(server: Ekiden, name: str) -> list[str]:

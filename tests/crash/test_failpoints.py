@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import random
-import signal
 import smtplib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.crash.faults import Failing, by_address, queued
 from tests.crash.ledger import Heard, Ledger, Verdict, id_of, judge
-from tests.crash.test_ledger import _everything, _queued
-from tests.doors.server import Ekiden, Settings
+from tests.doors.server import Settings
 
 from ekiden.base import failpoints
 from ekiden.testing.peers import Action, ScriptedHost
@@ -35,32 +34,6 @@ OF_FILES = frozenset({"K4", "K5", "K6", "K7"})
 """What these are about is the file of the content."""
 COMMITTED = frozenset({"K9", "K10", "K11"})
 """Behind the commit: what the client was sending is there."""
-
-
-class Failing(Ekiden):
-    """An Ekiden whose next start arms a failpoint."""
-
-    failpoint = ""
-
-    def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), **({"EKIDEN_FAILPOINT": self.failpoint} if self.failpoint else {})}
-
-    def arm(self, failpoint: str) -> None:
-        """Start anew with the failpoint; the start itself knocks at each door once."""
-        self.kill()
-        self.failpoint = failpoint
-        self.start()
-
-    def again(self) -> None:
-        """Start without it, as after a power cut."""
-        self.kill()
-        self.failpoint = ""
-        self.start()
-
-    def wait_until_dead(self) -> None:
-        """AssertionError if it has not killed itself: then the point was not reached."""
-        self._daemon.process.wait(_WAIT_S)
-        assert self._daemon.process.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -92,9 +65,9 @@ def _send_until_it_breaks(server: Failing, ledger: Ledger, size: int, recipients
 
 
 def _judged(server: Failing, ledger: Ledger) -> Verdict:
-    found = _everything(server)
+    found = by_address(server)
     server.stop()
-    for recipient, messages in _queued(server.folder / "data" / "ekiden.db").items():
+    for recipient, messages in queued(server.folder / "data" / "ekiden.db").items():
         found.setdefault(recipient, []).extend(messages)
     return judge([ledger], found)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 
@@ -27,12 +28,17 @@ def arm(environ: Mapping[str, str]) -> None:
 
 
 def act(name: str, action: str) -> None:
-    """kill: die at once, as by a power cut. eio, enospc: what a broken or a full disk looks like there. raise: a bug. sleep:SECONDS."""
+    """kill: die at once, as by a power cut. stop: stand still, so that somebody else can choose who dies. sleep:SECONDS.
+
+    eio, enospc: what a broken or a full disk looks like there. raise: a bug.
+    """
     kind, _, seconds = action.partition(":")
     within = name in failpoints.IN_TRANSACTION
     match kind:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "stop":
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # to this thread: it does not get a step further than the others
         case "sleep":
             time.sleep(float(seconds))
         case "eio":

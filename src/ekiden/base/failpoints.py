@@ -41,11 +41,10 @@ POINTS: Mapping[str, str] = {
 IN_TRANSACTION = frozenset({"K8", "K17", "K18", "K19", "K21"})
 """Where the store is at work: what the disk does there ends the whole transaction."""
 
-_FORM = re.compile(r"(K[0-9]+(?:-after)?):([1-9][0-9]{0,8}):(kill|eio|enospc|raise|sleep:[0-9]+(?:\.[0-9]+)?)")
+_FORM = re.compile(r"(K[0-9]+(?:-after)?):([1-9][0-9]{0,8}):(kill|stop|eio|enospc|raise|sleep:[0-9]+(?:\.[0-9]+)?)")
 
 armed = False
 """Whether any point is armed in this process."""
-
 
 
 def _nothing(name: str, action: str) -> None:
@@ -61,7 +60,7 @@ _action = ""
 def arm(text: str, act: Callable[[str, str], None]) -> None:
     """Make the nth pass of one point call act(name, action). text: "NAME:NTH:ACTION", "" disarms.
 
-    ACTION is kill, eio, enospc, raise or sleep:SECONDS. Raises BadValue.
+    ACTION is kill, stop, eio, enospc, raise or sleep:SECONDS. Raises BadValue.
     """
     global armed, _name, _left, _act, _action
     if not text:
