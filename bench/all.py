@@ -16,7 +16,15 @@ import time
 from bench.servers import BENCH
 
 # (program, does it know --save)
-PROGRAMS = [("compare", True), ("bare", False), ("latency", True), ("memory", True), ("growth", True), ("imap_fetch", True), ("profile", False)]
+PROGRAMS = [
+    ("compare", True),
+    ("bare", False),
+    ("latency", True),
+    ("memory", True),
+    ("growth", True),
+    ("imap_fetch", True),
+    ("profile", False),
+]
 
 
 def main() -> None:
