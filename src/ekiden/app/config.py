@@ -206,8 +206,28 @@ class Limits:
         Bytes, Setting("With less than this free on the disk, new mail gets 452 4.3.1; reading and sending go on.", high=10**15)
     ] = 536_870_912
     free_percent: Annotated[int, Setting("The same with less than this share of the disk, or of its inodes, free.", high=90)] = 5
-    connections: Annotated[int, Setting("Connections at the same time, each process.", low=10, high=1_000_000)] = 5000
+    connections: Annotated[
+        int,
+        Setting("Connections at the same time, each process; fewer where the system gives too few descriptors.", low=10, high=1_000_000),
+    ] = 5000
     connections_per_address: Annotated[int, Setting("The same from one address.", low=1, high=1_000_000)] = 50
+    strained_percent: Annotated[
+        int, Setting("From this share of connections on, clients have less time and fewer errors; 0 never.", high=100)
+    ] = 90
+    strained_hard_errors: Annotated[int, Setting("Then instead of hard_errors, if that is more.", low=1, high=10_000)] = 3
+    strained_junk_commands: Annotated[int, Setting("Then instead of junk_commands, if that is more.", low=1, high=100_000)] = 10
+    memory: Annotated[
+        Bytes,
+        Setting(
+            "What a process may use; 0: its part of half the machine, unless a control group or RLIMIT_AS says less.", high=10**15
+        ),
+    ] = 0
+    memory_percent: Annotated[
+        int, Setting("From this share of it on, no more mail (452 4.3.1) and no more connections (421 4.3.2).", low=10, high=100)
+    ] = 80
+    content_memory: Annotated[
+        Bytes, Setting("What the content of all messages under way may take, each process; 0: a quarter of memory.", high=10**15)
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +235,7 @@ class SmtpTimeouts:
     """How long an SMTP client may take (RFC 5321 §4.5.3.2)."""
 
     command: Annotated[Seconds, Setting("From a reply to the end of the next whole command line.", low=10, high=3600)] = 300
+    strained_command: Annotated[Seconds, Setting("The same while there are nearly too many connections.", low=1, high=3600)] = 10
     message: Annotated[Seconds, Setting("One whole message.", low=60, high=86_400)] = 1800
     handshake: Annotated[Seconds, Setting("A TLS handshake.", low=5, high=600)] = 60
     auth: Annotated[Seconds, Setting("One answer in an AUTH exchange.", low=10, high=3600)] = 300

@@ -11,7 +11,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from typing import Any
 from ekiden.app.channel import Tell, nobody
 from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
+from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, StoreError
@@ -29,7 +30,7 @@ from ekiden.dns.mx import is_public
 from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip
 from ekiden.net.dial import OwnListeners, Sources
-from ekiden.net.listener import Crowd, Door
+from ekiden.net.listener import Door
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
 from ekiden.net.tls import Certificate, client_context
 from ekiden.policy.chain import Chain
@@ -123,7 +124,8 @@ class House:
         self.space.look()
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
-        self.crowd = Crowd(config.limits.connections, config.limits.connections_per_address)
+        self.pressure = Pressure(config, roles, self.space, log)
+        self.crowd = self.pressure.crowd
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
         self.policies = Chain(judges, asyncio.timeout)
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
@@ -131,7 +133,7 @@ class House:
         self.own_people = Chain(judges, asyncio.timeout)
         self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
-        self.intakes = Intakes(self.blobs)
+        self.intakes = Intakes(self.blobs, self.pressure.room)
         self.arrivals = Arrivals(
             self.database,
             self.changes,
@@ -151,6 +153,7 @@ class House:
             self.changes,
             self.clock,
             self.ids,
+            intakes=self.intakes,
             MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
             space=self.space,
             log=log,
@@ -182,7 +185,7 @@ class House:
 
         fresh: no other process of ours has served since the directory was locked.
         """
-        work = [self.space.run()]
+        work = [self.space.run(), self.pressure.memory.run()]
         if Role.COURIER in self.roles:
             self.courier = self._make_courier(fresh)
             self.on_queue(self.courier.wake)
@@ -239,7 +242,7 @@ class House:
             schedule,
             wanted.lease,
             wanted.attempt_time,
-            wanted.concurrency,
+            self.pressure.shares.deliveries,
             wanted.concurrency_per_hop,
             former=("courier-0", "courier-1") if fresh else (),
         )
@@ -284,7 +287,8 @@ class House:
         has_tls = self.certificate is not None
 
         def make_machine() -> Machine[Any]:
-            return SmtpServer(settings, secure=secure, offers_starttls=has_tls and not secure, offers_auth=mechanisms)
+            chosen = strict if crowd.strained else settings
+            return SmtpServer(chosen, secure=secure, offers_starttls=has_tls and not secure, offers_auth=mechanisms)
 
         services = SmtpServices(
             rules=rules,
@@ -307,8 +311,26 @@ class House:
             "message": float(timeouts.message),
             "handshake": float(timeouts.handshake),
         }
-        return Door(rules.listener, make_machine, session_of(services), deadlines, replies.TOO_MANY_CONNECTIONS.encode(), secure, _say_421)
+        short = float(timeouts.strained_command)
+        return Door(
+            rules.listener,
+            make_machine,
+            session_of(services),
+            self.pressure.deadlines(deadlines, command=short, auth=short),
+            replies.TOO_MANY_CONNECTIONS.encode(),
+            secure,
+            _say_421,
+            replies.SERVER_FULL.encode(),
+        )
 
+        hard_errors = min(limits.hard_errors, limits.strained_hard_errors)
+        strict = replace(
+            settings,
+            errors_soft=min(limits.soft_errors, hard_errors),
+            errors_hard=hard_errors,
+            idle_commands=min(limits.junk_commands, limits.strained_junk_commands),
+        )
+        crowd = self.crowd
 
     def _pop3_door(self, name: str, *, secure: bool) -> Door:
         timeouts = self.config.timeouts.pop3
@@ -322,7 +344,7 @@ class House:
             "handshake": float(timeouts.handshake),
         }
         settings = Pop3Settings(self.config.hostname, self.config.limits.pop3_line)
-        return pop3.door_of(services, settings, offers.names(tls=True), deadlines)
+        return pop3.door_of(services, settings, offers.names(tls=True), self.pressure.deadlines(deadlines, login=short))
 
     def _imap_door(self, name: str, *, secure: bool) -> Door:
         limits, timeouts = self.config.limits, self.config.timeouts.imap
@@ -350,6 +372,7 @@ class House:
             seats=self.seats,
             implicit_tls=secure,
         )
+        short = float(self.config.timeouts.smtp.strained_command)
         deadlines = {
             "login": float(timeouts.login),
             "command": float(timeouts.idle),
@@ -386,6 +409,8 @@ class _Counts:
 
 
 def _outside(config: Config, mode: Mode) -> Outside:
+        short = float(self.config.timeouts.smtp.strained_command)
+        deadlines = self.pressure.deadlines(deadlines, login=short)
     if config.outbound.hold:
         return Outside("held", "outbound.hold is set")
     if mode.hold_outside and config.outbound.smarthost.server is None:

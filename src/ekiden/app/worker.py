@@ -39,6 +39,7 @@ from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, EkidenError
 from ekiden.net.listener import Listener
 from ekiden.policy.stage import Log
+from ekiden.services.hands import Hands, NoThreads
 from ekiden.store.blobs.temporary import remove_left
 
 _CERTIFICATE_CHECK_S = 5.0
@@ -114,7 +115,13 @@ def run_loop(work: Awaitable[int]) -> int:
     """Run the event loop of a process."""
 
     async def main() -> int:
-        return await work
+        asyncio.get_running_loop().set_default_executor(Hands())
+        try:
+            return await work
+        except RuntimeError as error:
+            if "start new thread" in str(error):  # the one thing by which the interpreter tells it
+                raise NoThreads from error
+            raise
 
     if sys.platform == "win32":
         return asyncio.run(main())

@@ -120,6 +120,12 @@ CONNECTIONS_OPEN = Gauge(About("connections_open", "Connections that are open no
 CONNECTIONS_REFUSED = Counter(
     About("connections_refused_total", "Connections turned away: too many in all, or from one address.", ("door",), _DOORS)
 )
+ACCEPT_PAUSES = Counter(
+    About("accept_pauses_total", "How often accepting had to pause, because the system gave no descriptor or memory.", ("door",), _DOORS)
+)
+STRAINED = Gauge(
+    About("strained", "1 while there are so many connections that clients have less time and fewer errors.", join=Join.EACH)
+)
 TLS_HANDSHAKES = Counter(
     About("tls_handshakes_total", "TLS handshakes that worked.", ("side", "version"), "side: server, client; version: TLSv1.2, TLSv1.3")
 )

@@ -265,6 +265,14 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
         if self._transport is not None and not self._lost:
             self._transport.abort()
 
+    def hurry(self) -> None:
+        """The deadlines have become shorter: what is waited for between two commands has to come within the new one from now on."""
+        if self.is_between_commands and self._deadline_name in self._deadlines:
+            sooner = self._loop.time() + self._deadlines[self._deadline_name]
+            if sooner < self._deadline_at:
+                self._deadline_at = sooner
+                self._arm()
+
     def hang_up(self) -> None:
         """We end this: the session gets no further event, after what the machine has to say has been sent."""
         self._ending = True

@@ -63,6 +63,8 @@ class Appending:
         raw = await intake.read_back()
         analysis = analyse(raw) if len(raw) <= INLINE_BYTES else await _in_thread(raw)
         content: StoredContent = await intake.finish()
+        del raw
+        intake.let_go()
         now = self._clock.now()
         message = new_message(self._ids.envelope_id(), analysis, content.blob, content.inline, sender=None, prefix=b"", received_at=now)
         self._ended.append((message, tuple(flags), internal_date if internal_date is not None else now, intake))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -22,6 +21,7 @@ from ekiden.base.errors import StoreError
 from ekiden.base.ids import AccountId
 from ekiden.mail.envelope import Peer
 from ekiden.net.listener import network_of
+from ekiden.services.hands import Hands
 from ekiden.store.accounts import Credentials, credentials_of
 from ekiden.store.database import Database
 
@@ -101,7 +101,7 @@ class Logins:
         self._clock = clock
         self._key = key
         self._guesses = guesses
-        self._pool = ThreadPoolExecutor(hashers, thread_name_prefix="argon2")
+        self._pool = Hands(hashers, name="argon2")
         self._waiting = 0
         self._remembered: dict[bytes, float] = {}
 
@@ -148,4 +148,4 @@ class Logins:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)

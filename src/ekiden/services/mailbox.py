@@ -69,7 +69,9 @@ class Mailboxes:
         *,
         space: Space | None = None,
         log: Log = lambda event, **fields: None,
+        intakes: Intakes | None = None,
     ) -> None:
+        self._intakes = intakes if intakes is not None else Intakes(blobs)
         self._database = database
         self._blobs = blobs
         self._changes = changes
@@ -347,7 +349,7 @@ class Mailboxes:
         if size is not None and size > self._limits.message_bytes:
             raise MailboxRefused(Why.TOO_BIG, f"at most {self._limits.message_bytes} bytes")
         target = await self._database.read(work)
-        return Appending(self._database, self._changes, self._clock, self._ids, Intakes(self._blobs), target, self._limits)
+        return Appending(self._database, self._changes, self._clock, self._ids, self._intakes, target, self._limits)
 
     # ---- waiting, POP3, addresses --------------------------------------------------------------
 

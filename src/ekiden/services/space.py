@@ -1,4 +1,4 @@
-"""May new mail come in? Not while the disk is nearly full, and not after the store has shown damage.
+"""May new mail come in? Not while the disk is nearly full or memory is short, and not after the store has shown damage.
 
 One object a process. It looks at the file systems once a second, never for a message; who takes mail in reads `refusal`, a plain
 attribute. Reading, deleting and the queue go on whatever it says.
@@ -60,7 +60,7 @@ class Space:
     """The state of one process. refusal: what a sender of new mail hears, or None while there is room and the store is sound.
 
     note: a file that tells of damage, so that other processes and the next start know it too; whoever has looked at the store removes it.
-    because: why, in a word for logs and for readiness: "space", "inodes", "damage", or "".
+    because: why, in a word for logs and for readiness: "space", "inodes", "memory", "damage", or "".
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Space:
         self._note = note
         self._measure = measure
         self._damage = ""
+        self._lacking = ""
+        self._memory_short = False
 
     @property
     def takes_mail(self) -> bool:
@@ -98,6 +100,11 @@ class Space:
             except OSError as error:
                 self._log("damage-not-noted", level="error", because=error.strerror)
 
+    def memory_is_short(self, short: bool) -> None:
+        """No new mail while it is, unless something worse keeps it away anyway."""
+        self._memory_short = short
+        self._settle()
+
     async def run(self) -> None:
         """Look once a second, until cancelled; the look is a system call a folder and blocks only where the disk itself hangs."""
         while True:
@@ -111,7 +118,7 @@ class Space:
         if self._note is not None and self._note.exists():  # another process, or our former life, has met it
             self.damaged(self._note.read_text("utf-8", "replace").strip() or "noted")
             return
-        times = 1.0 if self.refusal is None else _ROOM_TO_RETURN
+        times = _ROOM_TO_RETURN if self._lacking else 1.0
         lacking = ""
         for folder in self._folders:
             try:
@@ -119,8 +126,13 @@ class Space:
             except OSError as error:
                 self._log("space-unknown", level="warning", folder=str(folder), because=error.strerror)
                 return
-        if lacking != self.because:
-            self._become(lacking, lacking)
+        self._lacking = lacking
+        self._settle()
+
+    def _settle(self) -> None:
+        because = "damage" if self._damage else self._lacking or ("memory" if self._memory_short else "")
+        if because != self.because:
+            self._become(because, because)
 
     def _become(self, because: str, detail: str) -> None:
         self.because = because
@@ -131,4 +143,4 @@ class Space:
             self._log("mail-taken-again", level="warning")
 
 
-_REPLIES = {"space": replies.STORAGE_FULL, "inodes": replies.STORAGE_FULL, "damage": replies.LOCAL_ERROR}
+_REPLIES = {"space": replies.STORAGE_FULL, "inodes": replies.STORAGE_FULL, "memory": replies.MEMORY_SHORT, "damage": replies.LOCAL_ERROR}

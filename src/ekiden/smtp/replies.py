@@ -193,6 +193,8 @@ CONTENT_LINE_TOO_LONG = Reply(554, (5, 6, 0), ("The message holds a line that is
 
 LOCAL_ERROR = Reply(451, (4, 3, 0), ("Local error; nothing was kept, try later",))
 STORAGE_FULL = Reply(452, (4, 3, 1), ("Not enough storage; try later",))
+MEMORY_SHORT = Reply(452, (4, 3, 1), ("Not enough memory; try later",))
+BREAKS_US = Reply(451, (4, 3, 0), ("This server has failed on this message again and again; its postmaster has been told",))
 TOOK_TOO_LONG = Reply(451, (4, 4, 5), ("Processing took too long; nothing was kept, try later",))
 SHUTTING_DOWN = Reply(421, (4, 3, 2), ("Closing for a restart; try again in a moment",))
 NOT_READY = Reply(421, (4, 3, 2), ("Not ready yet; try again in a moment",))
