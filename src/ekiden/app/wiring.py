@@ -153,10 +153,10 @@ class House:
             self.changes,
             self.clock,
             self.ids,
-            intakes=self.intakes,
             MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
             space=self.space,
             log=log,
+            intakes=self.intakes,
         )
         self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []
@@ -283,6 +283,14 @@ class House:
             errors_hard=limits.hard_errors,
             idle_commands=limits.junk_commands,
         )
+        hard_errors = min(limits.hard_errors, limits.strained_hard_errors)
+        strict = replace(
+            settings,
+            errors_soft=min(limits.soft_errors, hard_errors),
+            errors_hard=hard_errors,
+            idle_commands=min(limits.junk_commands, limits.strained_junk_commands),
+        )
+        crowd = self.crowd
         mechanisms = offers.names(tls=True) if rules.needs_login else ()
         has_tls = self.certificate is not None
 
@@ -323,14 +331,6 @@ class House:
             replies.SERVER_FULL.encode(),
         )
 
-        hard_errors = min(limits.hard_errors, limits.strained_hard_errors)
-        strict = replace(
-            settings,
-            errors_soft=min(limits.soft_errors, hard_errors),
-            errors_hard=hard_errors,
-            idle_commands=min(limits.junk_commands, limits.strained_junk_commands),
-        )
-        crowd = self.crowd
 
     def _pop3_door(self, name: str, *, secure: bool) -> Door:
         timeouts = self.config.timeouts.pop3
@@ -343,6 +343,7 @@ class House:
             "write": float(timeouts.write),
             "handshake": float(timeouts.handshake),
         }
+        short = float(self.config.timeouts.smtp.strained_command)
         settings = Pop3Settings(self.config.hostname, self.config.limits.pop3_line)
         return pop3.door_of(services, settings, offers.names(tls=True), self.pressure.deadlines(deadlines, login=short))
 
@@ -372,7 +373,6 @@ class House:
             seats=self.seats,
             implicit_tls=secure,
         )
-        short = float(self.config.timeouts.smtp.strained_command)
         deadlines = {
             "login": float(timeouts.login),
             "command": float(timeouts.idle),
@@ -380,6 +380,8 @@ class House:
             "write": float(timeouts.write),
             "handshake": float(timeouts.handshake),
         }
+        short = float(self.config.timeouts.smtp.strained_command)
+        deadlines = self.pressure.deadlines(deadlines, login=short)
         return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n", secure, _say_bye)
 
 
@@ -409,8 +411,6 @@ class _Counts:
 
 
 def _outside(config: Config, mode: Mode) -> Outside:
-        short = float(self.config.timeouts.smtp.strained_command)
-        deadlines = self.pressure.deadlines(deadlines, login=short)
     if config.outbound.hold:
         return Outside("held", "outbound.hold is set")
     if mode.hold_outside and config.outbound.smarthost.server is None:
