@@ -93,13 +93,17 @@ class Ekiden:
         self.starts += 1
         self._daemon = Daemon(
             f"ekiden {self.settings.domain}",
-            [*self._inside(), sys.executable, "-m", "ekiden", "serve", "--config", self.config],
+            [*self._inside(), *self._program(), "serve", "--config", self.config],
             log=self.folder / f"ekiden-{self.starts}.log",
             env=self._environment(),
         )
         for door, port in self.ports.items():
             host = (door == "mx" and self.settings.mx_host) or self.settings.host
             self._daemon.wait_for(lambda port=port, host=host: self._answers(port, host), f"{door} answers")  # type: ignore[misc]
+
+    def _program(self) -> list[str]:
+        """What serves; the commands of the CLI are always Ekiden's own."""
+        return [sys.executable, "-m", "ekiden"]
 
     def stop(self) -> None:
         """End it as an operator would. AssertionError if it does not obey, fails, or its log shows that something broke."""
