@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.app.serving import Serving, serving
+from tests.peers.process import until
 
 from ekiden.app.metrics import Snapshot, snapshot
 from ekiden.app.watch import Board, BoardThread
@@ -85,6 +86,30 @@ def test_a_server_that_has_too_little_room_is_not_ready_but_lives(tmp_path: Path
         assert (status, json.loads(ready)["reasons"]) == (503, ["space"])
         assert _get(port, "/health")[0] == 200
         assert _numbers(_get(port, "/metrics")[1])["ekiden_store_takes_mail", ("0",)] == 0
+
+
+def test_the_size_of_the_store_is_that_of_its_database_wherever_it_lies_and_of_its_files(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    server = Serving(tmp_path, f'[store]\nurl = "sqlite://{other}/mail.db"')
+    other.mkdir(mode=0o700)
+    (tmp_path / "data" / "ekiden.db").rename(other / "mail.db")
+    server.start()
+    try:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+            client.sendmail("a@remote.test", ["alice@local.test"], b"Subject: x\r\n\r\n" + b"0123456789\r\n" * 50_000)
+        assert server.stop() == 0
+        (tmp_path / "log").unlink()
+        server.start()
+        port = _port(server)
+        until(lambda: _numbers(_get(port, "/metrics")[1])["ekiden_store_blob_bytes", ()] >= 600_000, "the files are counted")
+        numbers = _numbers(_get(port, "/metrics")[1])
+        assert numbers["ekiden_store_blob_bytes", ()] < 700_000
+        assert numbers["ekiden_store_database_bytes", ()] >= (other / "mail.db").stat().st_size > 0
+        assert numbers["ekiden_store_disk_free_bytes", ()] > 0
+        assert server.stop() == 0
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
 
 
 def _told(pid: int, connections: int, *reasons: str) -> object:

@@ -32,6 +32,14 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
         Certificate(chain, key)
 
 
+@pytest.mark.parametrize("broken", ["certificate", "key"])
+def test_of_two_files_the_one_that_is_no_good_is_named(tmp_path: Path, broken: str) -> None:
+    chain, key = _pair(tmp_path)
+    (chain if broken == "certificate" else key).write_text("-----BEGIN NOTHING-----\n")
+    with pytest.raises(ConfigError, match=rf"tls\.{broken}: \S+ is no .* in PEM form"):
+        Certificate(chain, key)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         Certificate(tmp_path / "nowhere.pem", tmp_path / "nowhere.key")

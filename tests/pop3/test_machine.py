@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.base import measures
 from ekiden.base.machine import Machine
 from ekiden.pop3.machine import (
     Answered,
@@ -502,3 +503,24 @@ def test_any_bytes_are_survived(noise: bytes) -> None:
     output, _, _ = talk([noise])
     assert output == b"" or output.startswith((b"+OK", b"-ERR", b"+ "))
     assert not output or output.endswith(b"\r\n")
+
+
+def test_commands_are_counted_with_their_answers() -> None:
+    def counts() -> dict[tuple[str, ...], float]:
+        return {labels: cell.value for labels, cell in measures.POP3_COMMANDS.cells.items()}
+
+    before = counts()
+    server = signed_in()
+    say(server, b"STAT\r\nLIST 9\r\nXYZZY\r\nuser x\r\nLIST\r\nNOOP 1\r\n")
+    server.receive(b"RETR 1\r\nQUIT\r\n")
+    assert server.next_event() == Retrieve(0, None)
+    server.begin_message()
+    server.send(MESSAGES[0])
+    server.end_message()
+    assert server.next_event() == Quit(())
+    server.goodbye(removed=False)
+    now = counts()
+    assert {labels: value - before.get(labels, 0) for labels, value in now.items() if value != before.get(labels, 0)} == {
+        ("USER", "ok"): 1, ("PASS", "ok"): 1, ("STAT", "ok"): 1, ("LIST", "error"): 1, ("other", "error"): 1, ("USER", "error"): 1,
+        ("LIST", "ok"): 1, ("NOOP", "error"): 1, ("RETR", "ok"): 1, ("QUIT", "error"): 1,
+    }

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -112,9 +113,24 @@ class Cli:
         with self.store(create=True) as database:
             return run(database.write(work))
 
-    def become_owner(self) -> None:
+    def data_dir(self) -> Path:
+        """The folder of the store, also where something else is wrong with the configuration."""
+        path = self.config_path()
+        try:
+            return Path(self.config().data_dir)
+        except Failure:
+            try:
+                table = tomllib.loads(path.read_text("utf-8")) if path is not None else {}
+            except (OSError, ValueError):
+                table = {}
+            named = os.environ.get("EKIDEN_DATA_DIR", table.get("data_dir"))
+            if path is None or not isinstance(named, str):
+                raise
+            return path.absolute().parent / named
+
+    def become_owner(self, folder: Path | None = None) -> None:
         """Act as the one who owns the folder of the store, if there is one, so that no file of root's is left in it."""
-        folder = Path(self.config().data_dir)
+        folder = folder or Path(self.config().data_dir)
         if folder.is_dir():
             _become_owner(folder)
 

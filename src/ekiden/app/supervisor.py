@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ekiden.app.channel import Told
+from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config, show
 from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
+from ekiden.app.expiry import Standing
 from ekiden.app.notify import Notifier
 from ekiden.app.privileges import drop_privileges
-from ekiden.app.reload import Reread, what_can_change
+from ekiden.app.reload import Outcomes, Reread, what_can_change
 from ekiden.app.roles import Part, parts
 from ekiden.app.sockets import Holder, open_all, stop_listening, take_inherited
 from ekiden.app.staff import Member, NotStarted, start
@@ -37,6 +39,7 @@ _START_S = 60.0
 """A process that does not serve by then hangs."""
 _PAUSES_S = (0.0, 0.5, 2.0, 5.0, 10.0, 30.0)
 _LONG_LIFE_S = 60.0
+_CERTIFICATE_S = 60.0
 _SHUT_AFTER = 2
 _AT_THE_END_S = 15.0
 """Beyond what conversations have: for the queue and the store."""
@@ -108,6 +111,10 @@ class Supervisor:
             place.fresh = place.part.seat <= 1  # one courier, one door: what to forget need be forgotten once
         self._next: Shift | None = None
         self._next_since = 0.0
+        self._wanted = config
+        """As it was read last, with what only a new start can change."""
+        self._standing = Standing(SystemClock())
+        self._standing_due = 0.0
         self._retired: list[Member] = []
         self._reload_wanted = False
         self._stopping = False
@@ -121,6 +128,7 @@ class Supervisor:
         """Until SIGTERM or SIGINT; the exit status."""
         with _Signals() as signals:
             self._selector.register(signals.fileno(), selectors.EVENT_READ, None)
+            self._outcomes = Outcomes(self._run_dir.parent)
             self._log("supervising", processes=len(self._shift.places))
             self._shown.start()
             while not self._stopping:
@@ -135,6 +143,9 @@ class Supervisor:
     def look(self) -> None:
         """Everything once: who is there, who answers, what is to be done."""
         now = time.monotonic()
+        if now >= self._standing_due:
+            self._standing_due = now + _CERTIFICATE_S
+            self._standing.take(self._shift.config.tls.certificate)  # the others take a renewed one by themselves
         for place in self._shift.places:
             self._look_after(place, self._shift, now)
         self._retired = [member for member in self._retired if self._still_retires(member, now)]
@@ -253,8 +264,11 @@ class Supervisor:
 
     def _begin_reload(self, now: float) -> None:
         self._notifier.reloading()
+        self._outcomes.begun()
         try:
-            config = what_can_change(self._shift.config, self._reread(), self._log)
+            self._wanted = self._reread()
+            config = what_can_change(self._shift.config, self._wanted, self._log)
+            self._standing.check(config.tls.certificate)
             holder = open_all(config, config.processes, reuse_port=True, held=self._shift.holder)
         except ConfigError as error:
             self._reload_failed(error.problems)
@@ -276,6 +290,8 @@ class Supervisor:
             former.holder.close_except(shift.holder)
             self._log = make_log(shift.config.log)
             self._show_elsewhere(former.config, shift)
+            self._standing.take(shift.config.tls.certificate)
+            self._outcomes.done(former.config, shift.config, self._wanted)
             self._log("reloaded", generation=shift.generation)
             self._notifier.ready(self._state())
             return
@@ -305,6 +321,7 @@ class Supervisor:
             self._shown.start()
 
     def _reload_failed(self, problems: list[str]) -> None:
+        self._outcomes.failed(problems)
         self._log("reload-failed", because="; ".join(problems), serving="the former configuration")
         self._notifier.ready(self._state())
 

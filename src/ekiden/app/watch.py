@@ -35,6 +35,7 @@ TOLD = "watch"
 _TELL_S = 2.0
 _LAG_S = 0.5
 _LOOK_S = 15.0
+_BLOBS_S = 600.0
 _SHARE = 50  # a look at the queue may take one part in so many of the time
 _SILENT_S = 10.0
 _FORGOTTEN_S = 5.0
@@ -59,16 +60,26 @@ class State:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where mail is kept. database: its file, None where it is none of ours. folders: one on each disk that mail goes to."""
+
+    database: Path | None
+    blobs: Path
+    folders: Sequence[Path]
+
+
 class Watch:
     """The eyes of one process. run() it as a task; pages() is what its own door shows."""
 
-    def __init__(self, database: Database, state: State, clock: Clock, log: Log, data: Path, *, counts_queue: bool = True) -> None:
+    def __init__(self, database: Database, state: State, clock: Clock, log: Log, kept: Kept, *, counts_queue: bool = True) -> None:
         self.state = state
         self._counts_queue = counts_queue
         self._database = database
         self._clock = clock
         self._log = log
-        self._data = data
+        self._kept = kept
+        self._blobs_due = 0.0
         measures.STARTED_AT.of().value = clock.now() / 1000
 
     async def run(self, tell: Tell | None = None) -> None:
@@ -127,13 +138,42 @@ class Watch:
             measures.QUEUE_LENGTH.of(status).value = by_status.get(status, 0)
         measures.QUEUE_OLDEST.of().value = max(0, self._clock.now() - oldest) / 1000 if oldest is not None else 0
         await asyncio.to_thread(self._measure_files)
+        if time.monotonic() >= self._blobs_due:
+            began = time.monotonic()
+            await self._measure_blobs()
+            now = time.monotonic()
+            self._blobs_due = now + max(_BLOBS_S, _SHARE * (now - began))
 
     def _measure_files(self) -> None:
+        """The database with what SQLite puts beside it, and the disks."""
+        database = self._kept.database
         with suppress(OSError):
-            files = [file for file in self._data.glob("*.db*") if file.is_file()]
-            measures.STORE_BYTES.of().value = sum(file.stat().st_size for file in files)
-            disk = os.statvfs(self._data)
-            measures.DISK_FREE.of().value = disk.f_bavail * disk.f_frsize
+            if database is not None:
+                files = [database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))]
+                measures.STORE_BYTES.of().value = sum(file.stat().st_size for file in files if file.exists())
+            disks = [os.statvfs(folder) for folder in self._kept.folders]
+            measures.DISK_FREE.of().value = min(disk.f_bavail * disk.f_frsize for disk in disks)
+
+    async def _measure_blobs(self) -> None:
+        """One folder at a time, in a thread: there may be a million files."""
+        with suppress(OSError):
+            total = 0
+            for folder in await asyncio.to_thread(_folders_in, self._kept.blobs):
+                total += await asyncio.to_thread(_bytes_in, folder)
+            measures.BLOB_BYTES.of().value = total
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # gone since it was listed
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _nothing(tx: Tx) -> tuple[dict[str, int], int | None]:

@@ -22,6 +22,7 @@ from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
+from ekiden.app.watch import Kept
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, StoreError
 from ekiden.base.ids import IdMaker
@@ -104,24 +105,12 @@ class House:
         self.log = log
         self.clock = SystemClock()
         self.mode = mode
-        loop = asyncio.get_running_loop()
-
-        def fatal(error: BaseException) -> None:
-            log("store-fatal", level="error", error=error)
-            if (blobs := getattr(self, "blobs", None)) is not None:
-                blobs.keep_what_is_there()  # a row that could not be synced may be there after all, and names its file
-            loop.call_soon_threadsafe(on_fatal)
-
         judges = load_policies(config.policies, _import_file)  # what the configuration may have wrong, before anything is opened
         self.certificate = _certificate(config)
         self.ids = IdMaker(self.clock, node)
         self._node = node
         self.courier: Courier | None = None
-        folders = _kept_in(config)
-        self.space = Space(folders, Floor(config.limits.free_space, config.limits.free_percent), log, note=folders[-1] / DAMAGE)
-        self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
-        self.blobs = FileBlobs(Path(config.data_dir) / "blobs", on_fatal=fatal)
-        self.space.look()
+        self._open_store(on_fatal)
         self.changes = Changes(Path(config.data_dir) / "run", node)
         self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
         self.pressure = Pressure(config, roles, self.space, log)
@@ -160,6 +149,23 @@ class House:
         )
         self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []
+
+    def _open_store(self, on_fatal: Callable[[], None]) -> None:
+        """The database, the files of large messages, and the eye on their disks."""
+        config, log, loop = self.config, self.log, asyncio.get_running_loop()
+
+        def fatal(error: BaseException) -> None:
+            log("store-fatal", level="error", error=error)
+            if (blobs := getattr(self, "blobs", None)) is not None:
+                blobs.keep_what_is_there()  # a row that could not be synced may be there after all, and names its file
+            loop.call_soon_threadsafe(on_fatal)
+
+        self.kept = kept = _kept(config)
+        floor = Floor(config.limits.free_space, config.limits.free_percent)
+        self.space = Space(kept.folders, floor, log, note=kept.folders[-1] / DAMAGE)
+        self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
+        self.blobs = FileBlobs(kept.blobs, on_fatal=fatal)
+        self.space.look()
 
     def wake(self) -> None:
         """Something has been put into the queue."""
@@ -418,11 +424,12 @@ def _outside(config: Config, mode: Mode) -> Outside:
     return Outside()
 
 
-def _kept_in(config: Config) -> list[Path]:
+def _kept(config: Config) -> Kept:
     """The folders that mail goes to: that of the blobs, and last that of a database in a file."""
     data = Path(config.data_dir)
     scheme, _, rest = config.store_url.partition("://")
-    return list(dict.fromkeys([data, Path(rest).parent] if scheme == "sqlite" else [data]))
+    database = Path(rest) if scheme == "sqlite" else None
+    return Kept(database, data / "blobs", list(dict.fromkeys([data, database.parent] if database is not None else [data])))
 
 
 def _certificate(config: Config) -> Certificate | None:

@@ -25,10 +25,10 @@ from pathlib import Path
 from ekiden.app.channel import Channel, Tell, nobody
 from ekiden.app.config import Config
 from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
-from ekiden.app.expiry import watch_expiry
+from ekiden.app.expiry import Standing, watch_expiry, watch_files
 from ekiden.app.notify import Notifier
 from ekiden.app.privileges import drop_privileges
-from ekiden.app.reload import Reread, what_can_change
+from ekiden.app.reload import Outcomes, Reread, what_can_change
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.sockets import Holder, Sockets, open_all
 from ekiden.app.status_door import Page, StatusDoor
@@ -42,7 +42,6 @@ from ekiden.policy.stage import Log
 from ekiden.services.hands import Hands, NoThreads
 from ekiden.store.blobs.temporary import remove_left
 
-_CERTIFICATE_CHECK_S = 5.0
 _BEAT_S = 1.0
 _LOOK_S = 0.1
 _COURIER_S = 10.0
@@ -148,8 +147,10 @@ class Service:
         self._listeners = [
             Listener(sock.dup(), self.house.door(name), self.house.crowd, log) for name, group in sockets.items() for sock in group
         ]
-        data, counts_queue = Path(config.data_dir), Role.KEEPER in given.roles
-        self.watch = Watch(self.house.database, State(self.house.space), self.house.clock, log, data, counts_queue=counts_queue)
+        counts_queue = Role.KEEPER in given.roles
+        self.watch = Watch(self.house.database, State(self.house.space), self.house.clock, log, self.house.kept, counts_queue=counts_queue)
+        self.standing = Standing(self.house.clock)
+        self.standing.take(config.tls.certificate)
         self._tell = tell if given.channel is not None else None
         self.house.own_listeners([*given.own, *(listener.endpoint for listener in self._listeners)])
         self._tasks: list[asyncio.Task[None]] = []
@@ -158,9 +159,11 @@ class Service:
         """Open the doors and begin the background work."""
         loop = asyncio.get_running_loop()
         house = self.house
-        self._tasks.append(loop.create_task(_watch_certificate(house)))
-        if Role.KEEPER in house.roles and house.config.tls.certificate is not None:
-            self._tasks.append(loop.create_task(watch_expiry(Path(house.config.tls.certificate), house.clock, house.log)))
+        if house.certificate is not None:
+            self._tasks.append(loop.create_task(watch_files(house.certificate, self.standing, house.clock, house.log)))
+            if Role.KEEPER in house.roles:
+                told = Path(house.config.data_dir) / "run" / "certificate-notice"
+                self._tasks.append(loop.create_task(watch_expiry(house.certificate.chain, house.clock, house.log, told)))
         if fresh and Role.DOOR in house.roles:
             await house.mailboxes.forget_maildrop_locks()
         self._tasks += [loop.create_task(work) for work in house.background(fresh=fresh)]
@@ -318,22 +321,33 @@ class Process:
     # ---- another configuration, in a process that is alone -------------------------------------------
 
     async def _reload_when_asked(self, reread: Reread) -> None:
+        outcomes = Outcomes(Path(self._config.data_dir))
         while True:
             await self._wants_reload.wait()
             self._wants_reload.clear()
             self._given.notifier.reloading()
+            outcomes.begun()
+            former = self._config
             try:
-                await self._reload(reread)
+                wanted = await self._reload(reread)
+                outcomes.done(former, self._config, wanted)
             except EkidenError as error:
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+                outcomes.failed(problems)
                 self._log("reload-failed", because="; ".join(problems), serving="the former configuration")
             self._given.notifier.ready("Serving")
 
-    async def _reload(self, reread: Reread) -> None:
-        """A second service beside the first, and then without it. Raises ConfigError, StoreError, and then nothing has changed."""
+    async def _reload(self, reread: Reread) -> Config:
+        """A second service beside the first, and then without it; the configuration as it was read.
+
+        Raises ConfigError, StoreError, and then nothing has changed.
+        """
         if self._retiring is not None:
             await self._retiring  # two of them would be one too many for the numbers of their files
-        config = what_can_change(self._config, reread(), self._log)
+        wanted = reread()
+        config = what_can_change(self._config, wanted, self._log)
+        if self._service is not None:
+            self._service.standing.check(config.tls.certificate)
         holder = open_all(config, 1, held=self._given.holder)
         self._generation += 1
         try:
@@ -353,6 +367,7 @@ class Process:
         if former is not None:
             self._retiring = self._loop.create_task(former.retire(self._hurry))
         self._log("reloaded")
+        return wanted
 
     def _pages(self, path: str, accept: str) -> Page | None:
         return self._service.watch.pages(path, accept) if self._service is not None else None
@@ -374,16 +389,3 @@ def _outlive_nobody(fd: int) -> None:
     gone.poll()
     time.sleep(_ORPHAN_S + 0.7)
     os._exit(1)
-
-
-async def _watch_certificate(house: House) -> None:
-    """New handshakes get a renewed certificate within seconds; a bad one is logged and the old one stays."""
-    while True:
-        await asyncio.sleep(_CERTIFICATE_CHECK_S)
-        if house.certificate is None:
-            return
-        try:
-            if house.certificate.reload_if_changed():
-                house.log("certificate-reloaded")
-        except ConfigError as error:
-            house.log("certificate-broken", because="; ".join(error.problems))

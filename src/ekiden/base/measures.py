@@ -130,6 +130,15 @@ TLS_HANDSHAKES = Counter(
     About("tls_handshakes_total", "TLS handshakes that worked.", ("side", "version"), "side: server, client; version: TLSv1.2, TLSv1.3")
 )
 TLS_FAILURES = Counter(About("tls_failures_total", "TLS handshakes that did not.", ("side",), "server, client"))
+CERTIFICATE_ENDS_AT = Gauge(
+    About("tls_certificate_end_time_seconds", "When our certificate ends, in seconds since 1970; 0 without one.", join=Join.MAX)
+)
+CERTIFICATE_REFUSED = Gauge(
+    About("tls_certificate_refused", "1 while the files of the certificate are no good and the former one is served.", join=Join.MAX)
+)
+CERTIFICATE_NOTICES = Counter(
+    About("tls_certificate_notices_total", "Notices that our certificate ends, each given once.", ("days",), "21, 7, 1, 0 (it has ended)")
+)
 LOGINS = Counter(
     About(
         "logins_total",
@@ -162,8 +171,11 @@ DOT_SECONDS = Histogram(
 
 COMMITS = Histogram(About("store_commit_functions", "Functions that one commit of the store carried."), _SIZES)
 COMMIT_SECONDS = Histogram(About("store_commit_seconds", "One commit of the store, from its beginning to after the sync."), _SECONDS)
-STORE_BYTES = Gauge(About("store_database_bytes", "The database with its log, without the folder of large messages.", join=Join.MAX))
-DISK_FREE = Gauge(About("store_disk_free_bytes", "What is free for us on the disk of the store.", join=Join.MAX))
+STORE_BYTES = Gauge(About("store_database_bytes", "The database with its log, without the files of large messages.", join=Join.MAX))
+BLOB_BYTES = Gauge(About("store_blob_bytes", "The files of large messages; counted anew every 10 minutes.", join=Join.MAX))
+DISK_FREE = Gauge(
+    About("store_disk_free_bytes", "What is free for us on the disk of the store; of two, where there is less.", join=Join.MAX)
+)
 TAKES_MAIL = Gauge(
     About("store_takes_mail", "1 while new mail is taken, 0 while the disk is too full or the store is damaged.", join=Join.EACH)
 )
@@ -201,6 +213,19 @@ DNS_HITS = Counter(About("dns_cache_hits_total", "Questions that were answered f
 
 IMAP_COMMANDS = Histogram(
     About("imap_command_seconds", "IMAP commands and how long they took; IDLE for as long as it lasted.", ("command",), "FETCH, …"),
+    _SECONDS,
+)
+
+POP3_COMMANDS = Counter(
+    About(
+        "pop3_commands_total",
+        "POP3 commands and how they were answered.",
+        ("command", "result"),
+        "command: RETR, …, other (no command of ours); result: ok (+OK), error (-ERR)",
+    )
+)
+POP3_SECONDS = Histogram(
+    About("pop3_command_seconds", "POP3 commands that need accounts or the store: how long they took.", ("command",), "PASS, RETR, …"),
     _SECONDS,
 )
 

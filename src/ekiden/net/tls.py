@@ -41,7 +41,7 @@ class Certificate:
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
-        self._chain = chain
+        self.chain = chain
         self._key = key
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._seen = self._stamp()
@@ -74,7 +74,7 @@ class Certificate:
 
     def _stamp(self) -> tuple[int, int, int, int]:
         try:
-            chain, key = self._chain.stat(), self._key.stat()
+            chain, key = self.chain.stat(), self._key.stat()
         except OSError as error:
             raise ConfigError([f"tls: {error.filename}: {error.strerror}"]) from error
         if key.st_mode & 0o004:
@@ -83,10 +83,20 @@ class Certificate:
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
-            context.load_cert_chain(self._chain, self._key)
+            context.load_cert_chain(self.chain, self._key)
         except (ssl.SSLError, OSError) as error:
-            reason = getattr(error, "reason", None) or str(error)
-            raise ConfigError([f"tls: {self._chain} and {self._key} cannot be used together: {reason}"]) from error
+            raise ConfigError([self._what_is_wrong(error)]) from error
+
+    def _what_is_wrong(self, error: OSError) -> str:
+        """Names the one file that is no good, or both where they do not belong together."""
+        reason = getattr(error, "reason", None) or str(error)
+        try:
+            ssl.create_default_context(cafile=self.chain)
+        except (ssl.SSLError, OSError) as wrong:
+            return f"tls.certificate: {self.chain} is no certificate in PEM form: {getattr(wrong, 'reason', None) or wrong}"
+        if reason == "KEY_VALUES_MISMATCH":
+            return f"tls.key: {self.chain} and {self._key} cannot be used together: {reason}"
+        return f"tls.key: {self._key} is no private key in PEM form: {reason}"
 
 
 def client_context(*, verify: bool, authorities: Path | None = None) -> ssl.SSLContext:

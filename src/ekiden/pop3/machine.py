@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias, TypeVar
 
+from ekiden.base import measures
 from ekiden.base.errors import BadValue
 from ekiden.pop3.multiline import Stuffer
 from ekiden.sasl.mechanism import decode_initial, decode_line, encode_line
@@ -163,6 +164,7 @@ class Pop3Server:
         self._mode = _Mode.FRESH
         self._signed_in = False
         self._question: Pop3Event | None = None
+        self._command = ""  # the one that has not been answered yet
         self._user: str | None = None
         self._errors = 0
         self._failed_logins = 0
@@ -344,6 +346,7 @@ class Pop3Server:
     def _on_command(self, line: bytes) -> Pop3Event | None:
         keyword, space, rest = line.partition(b" ")
         name = keyword.upper().decode("ascii", "replace")
+        self._command = name if name in _COMMANDS else "other"
         user, self._user = self._user, None  # PASS comes right after USER, or not at all (RFC 1939 §7)
         if name == "PASS" and not self._signed_in:
             return self._on_pass(user, rest)
@@ -561,6 +564,9 @@ class Pop3Server:
             self.hang_up("too many errors", Trouble.NO_CODE)
 
     def _say(self, line: str) -> None:
+        if self._command:
+            measures.POP3_COMMANDS.of(self._command, "ok" if line[0] == "+" else "error").value += 1
+            self._command = ""
         self._put(line.encode("ascii", "replace") + b"\r\n")
 
     def _put(self, data: bytes) -> None:
@@ -597,3 +603,4 @@ _TRANSACTION: dict[str, tuple[int, int, _Run]] = {
     "CAPA": (0, 0, Pop3Server._on_capa),
     "QUIT": (0, 0, Pop3Server._on_quit),
 }
+_COMMANDS = frozenset({"PASS", *_AUTHORIZATION, *_TRANSACTION})

@@ -24,7 +24,7 @@ def test_a_certificate_that_is_none_is_told(ekiden: Calls) -> None:
         (ekiden.folder / name).write_text("no certificate")
         (ekiden.folder / name).chmod(0o600)
     ekiden.file.write_text(ekiden.file.read_text() + '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n')
-    assert "/c.pem and /k.pem cannot be used together" in ekiden.fails("config", "check")
+    assert "/c.pem is no certificate in PEM form" in ekiden.fails("config", "check")
 
 
 def test_what_is_in_effect_is_shown(ekiden: Calls) -> None:

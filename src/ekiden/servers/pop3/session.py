@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, assert_never
 
+from ekiden.base import measures
 from ekiden.base.errors import Damaged, ProtocolError, StoreError, Unreachable
 from ekiden.base.ids import AccountId
 from ekiden.base.machine import Machine
@@ -119,21 +120,29 @@ class Pop3Session:
                 case MoreToSend():
                     await self._connection.flush()
                 case Retrieve():
-                    await self._on_retrieve(event)
+                    await self._timed("RETR" if event.lines is None else "TOP", self._on_retrieve(event))
                 case Login():
-                    await self._sign_in(Proof(event.name, event.password))
+                    await self._timed("PASS", self._sign_in(Proof(event.name, event.password)))
                 case AuthStart():
                     self._mechanism = self._services.mechanisms(event.mechanism)
-                    await self._go_on(event.initial)
+                    await self._timed("AUTH", self._go_on(event.initial))
                 case AuthResponse():
                     if event.data is not None:
-                        await self._go_on(event.data)
+                        await self._timed("AUTH", self._go_on(event.data))
                 case StartTls():
                     await self._on_starttls()
                 case Quit():
-                    await self._on_quit(event)
+                    await self._timed("QUIT", self._on_quit(event))
                 case _:
                     assert_never(event)
+
+    async def _timed(self, command: str, work: Awaitable[None]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await work
+        finally:
+            measures.POP3_SECONDS.of(command).observe(loop.time() - began)
 
     # ---- who it is ------------------------------------------------------------------------------
 
