@@ -31,7 +31,9 @@ def test_postfix_loses_nothing_over_kills(tmp_path: Path, certificate: tuple[Pat
     port, dice = free_port(), random.Random(6)
 
     def postfix() -> Postfix:
-        return Postfix(tmp_path / "postfix", port=port, certificate=certificate[2], domains=["two.test"], boxes=BOXES)
+        made = Postfix(tmp_path / "postfix", port=port, certificate=certificate[2], domains=["two.test"], boxes=BOXES)
+        made.log.chmod(0o666)  # what looks after the queue at the next start writes there, too, as a user of its own
+        return made
 
     def connect() -> smtplib.SMTP:
         client = smtplib.SMTP("127.0.0.1", port, timeout=20)

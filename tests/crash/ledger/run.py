@@ -66,17 +66,20 @@ def settings(host: ScriptedHost, processes: int = 1) -> Settings:
 def prepare(folder: Path, certificate: tuple[Path, Path, Path]) -> Path:
     """A data directory with all accounts and the alias, closed in good order; begin() copies it."""
     server = Ekiden(folder, certificate, Settings(accounts=(), doors=("mx",)))
-    password = server.settings.password + "\n"
-    for account in ACCOUNTS:
-        quota = ("--quota", "40KB") if account == FULL else ()
-        server.command("account", "add", account, *quota, "--password-stdin", input=password)
-    server.command("alias", "add", CREW, CAROL, DAVE)
+    _add_people(server)
     server.stop()
     return folder / "data"
 
 
+def _add_people(server: Ekiden) -> None:
+    for account in ACCOUNTS:
+        quota = ("--quota", "40KB") if account == FULL else ()
+        server.command("account", "add", account, *quota, "--password-stdin", input=server.settings.password + "\n")
+    server.command("alias", "add", CREW, CAROL, DAVE)
+
+
 def begin(people: Path, folder: Path) -> Path:
-    """The folder of a new server that knows the people."""
+    """The folder of a new server that knows the people. Without it a Run makes them, which takes some seconds."""
     shutil.copytree(people, folder / "data")
     return folder
 
@@ -101,6 +104,8 @@ class Run:
         self._notes = ExitStack()
         self.senders: list[Sender] = []
         self.keepers: list[Keeper] = []
+        if f"{ALICE} INBOX" not in collect.observe(self.database):
+            _add_people(server)
         accepted, later, never = remote_addresses(str(host.ip))
         local: Kinds = [(ALICE,), (BOB, BOB.replace("@", "+tag@")), (CREW,), (FULL,)]
         outside: Kinds = [*((each,) for each in accepted), later, never, (ALICE, BOB, CREW)]
