@@ -53,18 +53,22 @@ from ekiden.services.bounce import Reports
 from ekiden.services.conversation import DEADLINES, Manner
 from ekiden.services.courier import Courier, CourierSettings
 from ekiden.services.intake import Intakes
+from ekiden.services.judging import Judging
 from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
 from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Upkeep
+from ekiden.services.ward import Notes
 from ekiden.smtp import replies
 from ekiden.smtp.server import ServerSettings, SmtpServer
+from ekiden.store import poison
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Options, open_database
 from ekiden.store.evidence import DAMAGE
+from ekiden.store.inwork import InWork
 
 DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 _SECURE = frozenset({"submissions", "imaps", "pop3s"})
@@ -116,10 +120,9 @@ class House:
         self.pressure = Pressure(config, roles, self.space, log)
         self.crowd = self.pressure.crowd
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
-        self.policies = Chain(judges, asyncio.timeout)
+        own = judges
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
-            judges = [*load_policies(["builtin:sender"], _import_file), *judges]
-        self.own_people = Chain(judges, asyncio.timeout)
+            own = [*load_policies(["builtin:sender"], _import_file), *judges]
         self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
         self.intakes = Intakes(self.blobs, self.pressure.room)
@@ -133,6 +136,11 @@ class House:
             on_queued=self.wake,
             judging_s=float(config.timeouts.smtp.judging),
         )
+        self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log)
+        self._notes: list[Notes] = []
+        self.judging = Judging(self.database, self.reports, self.clock, self.changes, log, self._notes_of(Role.DOOR, poison.JUDGED))
+        self.policies = Chain(judges, asyncio.timeout, self.judging)
+        self.own_people = Chain(own, asyncio.timeout, self.judging)
         self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=f"{config.hostname}/{node}")
         limits = config.limits
         self.seats = Seats()
@@ -167,6 +175,19 @@ class House:
         self.blobs = FileBlobs(kept.blobs, on_fatal=fatal)
         self.space.look()
 
+    def _notes_of(self, role: Role, kind: str) -> Notes | None:
+        """Where this process notes what it has in work of one kind; None where it has none, or cannot."""
+        if role not in self.roles:
+            return None
+        run_dir = Path(self.config.data_dir) / "run"
+        try:
+            notes = Notes(run_dir, InWork(run_dir, kind, self._node))
+        except OSError as error:
+            self.log("notes-impossible", level="warning", kind=kind, because=error.strerror)
+            return None
+        self._notes.append(notes)
+        return notes
+
     def wake(self) -> None:
         """Something has been put into the queue."""
         for waker in self._wakers:
@@ -180,6 +201,8 @@ class House:
         """Give files and threads back; blocks until what was asked of the store has been done."""
         self.logins.close()
         self.changes.close()
+        for notes in self._notes:
+            notes.mine.close()
         self.database.close()
 
     def own_listeners(self, endpoints: Sequence[Endpoint]) -> None:
@@ -239,7 +262,6 @@ class House:
         )
         contexts = {verify: client_context(verify=verify) for verify in (False, True)}
         attempts = Attempts(settings, self.resolver, self.clock, self.blobs, contexts.__getitem__)
-        reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, self.log)
         schedule = Schedule(
             tuple(wanted.retry), wanted.jitter_percent / 100, wanted.lifetime, wanted.report_lifetime, wanted.delay_notice
         )
@@ -252,7 +274,8 @@ class House:
             wanted.concurrency_per_hop,
             former=("courier-0", "courier-1") if fresh else (),
         )
-        return Courier(courier, self.database, self.blobs, attempts, reports, self.clock, self.changes, self.log)
+        notes = self._notes_of(Role.COURIER, poison.COPIES)
+        return Courier(courier, self.database, self.blobs, attempts, self.reports, self.clock, self.changes, self.log, notes=notes)
 
     # ---- doors -----------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ class Service:
             if Role.KEEPER in house.roles:
                 told = Path(house.config.data_dir) / "run" / "certificate-notice"
                 self._tasks.append(loop.create_task(watch_expiry(house.certificate.chain, house.clock, house.log, told)))
+        await house.judging.look_back(fresh=fresh)
         if fresh and Role.DOOR in house.roles:
             await house.mailboxes.forget_maildrop_locks()
         self._tasks += [loop.create_task(work) for work in house.background(fresh=fresh)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from ekiden.policy.stage import Context, Policy, Stage
 from ekiden.policy.verdict import Defer, Discard, Quarantine, Redirect, Reject, Tag, Verdict
@@ -37,17 +38,31 @@ class Judgement:
 
 
 NO_OPINION = Judgement()
+_OF_MAIL = frozenset({Stage.SENDER, Stage.RECIPIENT, Stage.MESSAGE})
+
+
+class Guard(Protocol):
+    """Knows what has ended processes that asked policies about it. Around the question, so that a death can be laid to it."""
+
+    def __call__(self, stage: Stage, context: Context) -> AbstractAsyncContextManager[Defer | None]:
+        """Whoever is inside asks the policies now, unless there is a Defer instead."""
+        ...
 
 
 class Chain:
     """All policies of one door, sorted into their stages.
 
     limit: makes the context in which a policy is asked, which raises TimeoutError after so many seconds (asyncio.timeout).
+    guard: is around the questions of a stage at which an operator's own policies are asked; ours are known to end.
     """
 
-    def __init__(self, policies: Sequence[Policy], limit: Callable[[float], AbstractAsyncContextManager[object]]) -> None:
+    def __init__(
+        self, policies: Sequence[Policy], limit: Callable[[float], AbstractAsyncContextManager[object]], guard: Guard | None = None
+    ) -> None:
         self._limit = limit
+        self._guard = guard
         self._by_stage = {stage: tuple(p for p in policies if p.stage is stage) for stage in Stage}
+        self._guarded = frozenset(p.stage for p in policies if not p.name.startswith("builtin:")) & _OF_MAIL
 
     def has(self, stage: Stage) -> bool:
         """True if anybody has an opinion at this stage; spares the caller making a context."""
@@ -55,6 +70,12 @@ class Chain:
 
     async def ask(self, stage: Stage, context: Context) -> Judgement:
         """Ask in order until one refuses. Never raises for what a policy does."""
+        if self._guard is None or stage not in self._guarded:
+            return await self._ask_all(stage, context)
+        async with self._guard(stage, context) as instead:
+            return await self._ask_all(stage, context) if instead is None else Judgement(instead)
+
+    async def _ask_all(self, stage: Stage, context: Context) -> Judgement:
         quarantine: Quarantine | None = None
         tags: list[Tag] = []
         redirects: list[Redirect] = []

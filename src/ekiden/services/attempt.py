@@ -120,7 +120,11 @@ class Attempts:
         except TimeoutError:
             found = Failed(Reply(451, (4, 4, 1), ("no host could be reached in time",)))
         while not isinstance(found, Failed):
-            attempted = await self._hand_over(found.conversation, batch, sendable, steps, until)
+            try:
+                attempted = await self._hand_over(found.conversation, batch, sendable, steps, until)
+            except BaseException:
+                found.conversation.drop("given up")
+                raise
             if isinstance(attempted, Attempted):
                 return attempted
             found = await self._first_of(found.rest, steps, until, attempted)

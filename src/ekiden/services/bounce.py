@@ -1,4 +1,4 @@
-"""Reports to the senders of mail that failed or waits.
+"""Reports to the senders of mail that failed or waits, and to the postmaster about what a person has to see to.
 
 A report comes from the null sender and is never about one (row OU-31); it is stored in the transaction of what it tells of.
 Source: RFC 3461 §5.2, §6, RFC 3464, RFC 5321 §6.1; house.md §6 (B9), §7 (Q5).
@@ -15,6 +15,7 @@ from ekiden.base.ids import AccountId, EnvelopeId, IdMaker, id_text
 from ekiden.base.texts import languages, text
 from ekiden.mail import journey
 from ekiden.mail.address import NULL_PATH, Domain, Path, display_path, format_path
+from ekiden.mail.compose import compose
 from ekiden.mail.dsn import Action, RecipientReport, write_dsn
 from ekiden.mail.encodings import decode_words
 from ekiden.mail.envelope import Envelope, Notify, Peer, Recipient
@@ -69,6 +70,29 @@ class Reports:
     async def delayed(self, envelope: Envelope, tellings: Sequence[Telling], original: bytes, until: Millis) -> list[Report]:
         """About recipients that wait; until: when they are given up. Raises StoreError."""
         return await self._write("delayed", Notify.DELAY, envelope, tellings, original, until)
+
+    async def to_postmaster(self, subject: str, words: str, **fields: object) -> Callable[[Tx], tuple[AccountId, ...]] | None:
+        """What stores a message to the postmaster of this server; None if nobody is. subject, words: keys of the catalogue.
+
+        Only for what a person has to see to, because who answers for the server need not read its log. Raises StoreError.
+        """
+        routes = await self._router.route(Path("postmaster", None), relay=True)
+        if isinstance(routes, NoRoute):
+            self._log("postmaster-unreachable", level="warning", because=routes.because)
+            return None
+        id, now, postmaster = self._ids.envelope_id(), self._clock.now(), Path("postmaster", Domain(self._hostname))
+        raw = compose(
+            sender=postmaster,
+            sender_name=text("report.sender-name"),
+            to=[postmaster],
+            subject=" / ".join(text(subject, lang, **fields) for lang in languages()),
+            text="\n\n".join(text(words, lang, host=self._hostname, **fields).strip("\n") for lang in languages()),
+            at=now,
+            message_id=f"{id_text(id)}@{self._hostname}",
+            extra=[("Auto-Submitted", "auto-generated")],
+        )
+        about = Envelope(id, NULL_PATH, (Recipient(postmaster, notify=Notify(0)),), _HERE, now)
+        return self._arrivals.prepare(about, (routes,), raw, ())
 
     async def _write(
         self, action: Action, wanted: Notify, envelope: Envelope, tellings: Sequence[Telling], original: bytes, until: Millis | None

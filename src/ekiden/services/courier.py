@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from ekiden.base import failpoints, measures
 from ekiden.base.clock import Millis, Timer
@@ -25,6 +26,7 @@ from ekiden.services.attempt import Attempted, Attempts, Outcome
 from ekiden.services.bounce import Report, Reports, Telling
 from ekiden.services.conversation import Conversation
 from ekiden.services.schedule import Schedule, gives_up_at, longest_wait_ms, next_try, wants_delay_notice
+from ekiden.services.ward import Notes, Ward
 from ekiden.smtp.replies import Reply
 from ekiden.store import damage, journeys, messages, queue
 from ekiden.store.blob import BlobStore
@@ -40,6 +42,8 @@ _RECORD_TRIES = 10
 _RECORD_PAUSE_S = 1.0
 _SET_BACK_MS = 60_000  # less is what clocks do when they are kept right
 _HEADER_BYTES = 262_144
+_NEXT_SUSPECT_S = 10.0
+"""A process that lives so long after an attempt has begun is not going to die of it at once: the next suspect may begin."""
 _CUT_OFF = "451 4.4.2 the process that had it in hand has ended (ambiguous: the host may have it)"
 
 Log = Callable[..., None]
@@ -88,6 +92,7 @@ class Courier:
         log: Log,
         *,
         chance: Callable[[], float] = random.random,
+        notes: Notes | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -98,6 +103,9 @@ class Courier:
         self._changes = changes
         self._log = log
         self._chance = chance
+        self._ward = Ward(database, reports, clock, changes, log, notes)
+        self._suspects: deque[Batch] = deque()
+        self._one_by_one: asyncio.Task[None] | None = None
         self._lease_ms = 1000 * max(settings.lease_s, settings.attempt_s + _SPARE_S)
         self._hops: dict[str, _Hop] = {}
         self._lanes: set[asyncio.Task[None]] = set()
@@ -122,6 +130,7 @@ class Courier:
         gone = {self._settings.owner, *self._settings.former}
         try:
             await self._database.write(lambda tx: _forget_leases(tx, gone, self._clock.now()))
+            await self._ward.look_back()
             self._changes.on_poke(self._hear)
             while not self._stopping:
                 self._woken.clear()
@@ -142,7 +151,8 @@ class Courier:
         """Take nothing new, give running attempts grace_s to end, then drop them; their leases run out."""
         self._stopping = True
         self._woken.set()
-        untried = [batch for hop in self._hops.values() for batch in hop.waiting]
+        untried = [*self._suspects, *(batch for hop in self._hops.values() for batch in hop.waiting)]
+        self._suspects.clear()
         for hop in self._hops.values():
             hop.waiting.clear()
         await self._give_back(untried)
@@ -173,7 +183,7 @@ class Courier:
     async def _lease(self) -> int:
         """Take what is due, as far as there is room; how many batches."""
         settings = self._settings
-        room = 2 * settings.lanes - sum(len(hop.waiting) for hop in self._hops.values())
+        room = 2 * settings.lanes - sum(len(hop.waiting) for hop in self._hops.values()) - len(self._suspects)
         busy = [name for name, hop in self._hops.items() if len(hop.waiting) >= settings.lanes_per_hop]
         self._has_more = bool(busy) or room <= 0
         if room <= 0:
@@ -192,10 +202,15 @@ class Courier:
             failpoints.hit("K12")
         per_name: dict[str, int] = {}
         for batch in batches:
+            if self._ward.suspects(batch):
+                self._suspects.append(batch)
+                continue
             self._hops.setdefault(batch.next_hop, _Hop()).waiting.append(batch)
             per_name[batch.next_hop] = per_name.get(batch.next_hop, 0) + 1
         if len(batches) == room or per_hop in per_name.values():
             self._has_more = True
+        if self._suspects and (self._one_by_one is None or self._one_by_one.done()):
+            self._one_by_one = self._begin_lane(self._try_suspects())
         self._open_lanes()
         return len(batches)
 
@@ -215,9 +230,21 @@ class Courier:
             while hop.lanes < wanted and self._busy_lanes < settings.lanes:
                 hop.lanes += 1
                 self._busy_lanes += 1
-                lane = asyncio.get_running_loop().create_task(self._lane(name, hop))
-                self._lanes.add(lane)
-                lane.add_done_callback(self._lane_ended)
+                self._begin_lane(self._lane(name, hop))
+
+    def _begin_lane(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        lane = asyncio.get_running_loop().create_task(work)
+        self._lanes.add(lane)
+        lane.add_done_callback(self._lane_ended)
+        return lane
+
+    async def _try_suspects(self) -> None:
+        """One after the other, each in a lane of its own: if the process dies, it is known of what."""
+        while self._suspects and not self._stopping:
+            batch = self._suspects.popleft()
+            self._busy_lanes += 1
+            lane = self._begin_lane(self._lane(batch.next_hop, _Hop(deque([batch]), 1)))
+            await asyncio.wait({lane}, timeout=_NEXT_SUSPECT_S)
 
     def _lane_ended(self, lane: asyncio.Task[None]) -> None:
         self._lanes.discard(lane)
@@ -258,18 +285,36 @@ class Courier:
                 batch = hop.waiting.popleft()
                 if self._has_more and len(hop.waiting) < self._settings.lanes_per_hop:
                     self._woken.set()
-                conversation = await self._carry(batch, hop, conversation)
+                conversation = await self._watched(batch, hop, conversation)
         except Exception as error:  # the border of one lane: its copies stay leased and are due again when the lease ends
             self._log("lane-failed", level="error", next_hop=name, error=error)
         finally:
             hop.lanes -= 1
             self._busy_lanes -= 1
-            if not hop.lanes and not hop.waiting:
-                self._hops.pop(name, None)
+            if not hop.lanes and not hop.waiting and self._hops.get(name) is hop:
+                del self._hops[name]
             if not self._stopping:
                 self._open_lanes()
             if conversation is not None:
                 await conversation.close()
+
+    async def _watched(self, batch: Batch, hop: _Hop, conversation: Conversation | None) -> Conversation | None:
+        """As _carry(); a batch on which our own code raises ends no lane, and is not tried for ever."""
+        number = self._ward.begin(batch)
+        try:
+            conversation = await self._carry(batch, hop, conversation)
+            await self._ward.survived(batch)
+        except StoreError:
+            raise
+        except Exception as error:  # the border of one message: the others go on, and this one is counted and in the end set aside
+            if conversation is not None:
+                conversation.drop("our own code failed")
+                conversation = None
+            waits = self._settings.schedule.waits_s
+            await self._ward.broke(batch, error, lambda times: Millis(self._clock.now() + 1000 * waits[min(times, len(waits)) - 1]))
+        finally:
+            self._ward.end(number)
+        return conversation
 
     async def _carry(self, batch: Batch, hop: _Hop, conversation: Conversation | None) -> Conversation | None:
         """One batch; returns the conversation if another message can go over it."""
@@ -332,7 +377,17 @@ class Courier:
     # ---- what became of it ---------------------------------------------------------------------------
 
     async def _record(self, batch: Batch, attempted: Attempted, sendable: Sendable | None) -> None:
-        """One transaction for one batch; tried again where the store fails, because what was handed over must not go twice."""
+        """One transaction for one batch. What was handed over must not go twice: not where our own code raises after it either."""
+        try:
+            await self._record_it(batch, attempted, sendable)
+        except StoreError:
+            raise
+        except Exception as error:  # the border of one message, after its attempt
+            self._log("outcome-breaks-code", level="error", message=id_text(batch.envelope.id), error=error)
+            await self._ward.broke_after(batch, error)
+
+    async def _record_it(self, batch: Batch, attempted: Attempted, sendable: Sendable | None) -> None:
+        """Tried again where the store fails."""
         if failpoints.armed:
             failpoints.hit("K16")
         judged = _judge(batch, attempted, self._settings.schedule, self._clock.now(), self._chance)

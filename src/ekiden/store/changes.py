@@ -21,6 +21,8 @@ _ACCOUNT = struct.Struct("!q")
 _LOOK_S = 1.0
 QUEUE = AccountId(0)
 """Stands for the queue: something is due."""
+JUDGED = AccountId(-2)
+"""Stands for what has ended processes that judged it (services.judging): more is known."""
 _HELLO = AccountId(-1)
 """Stands for no account: a process has come that is to be told from now on."""
 
@@ -93,7 +95,7 @@ class Changes:
             return []
         now = self._loop.time()
         if now >= self._known_until:
-            with os.scandir(self._path.parent) as entries:
+            with suppress(OSError), os.scandir(self._path.parent) as entries:  # without a descriptor those stay whom we knew
                 self._known = [entry.path for entry in entries if entry.name.startswith("poke-") and entry.name != self._path.name]
             self._known_until = now + _LOOK_S
         return self._known

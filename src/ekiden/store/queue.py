@@ -120,6 +120,12 @@ def lease_due(
     return batches
 
 
+def envelope(tx: Tx, id: EnvelopeId) -> Envelope | None:
+    """One that has copies in the queue, without its recipients; None if there is none."""
+    found = tx.one("envelope_get", id=id)
+    return _envelope(found, ()) if found is not None else None
+
+
 def finish(tx: Tx, batch: Batch, delivery: DeliveryId, status: Status, reply: str, now: Millis) -> bool:
     """DONE, FAILED or EXPIRED; False (and nothing changes) if the lease is no longer ours, or a person has finished it."""
     return tx.run("delivery_finish", id=delivery, status=status.value, now=now, reply=reply, owner=batch.owner, until=batch.until) == 1

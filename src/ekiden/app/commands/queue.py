@@ -15,7 +15,7 @@ from ekiden.app.commandline import Cli, Failure, Misuse, common, progress, run
 from ekiden.base.clock import Millis
 from ekiden.base.ids import EnvelopeId, id_text
 from ekiden.mail.journey import Handled
-from ekiden.store import journeys, queue
+from ekiden.store import journeys, poison, queue
 from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Tx
 from ekiden.store.queue import Waiting
@@ -81,6 +81,7 @@ def _change(cli: Cli, name: str, change: Callable[[Tx, EnvelopeId, Millis], int]
             copies = change(tx, envelope, now)
             if copies:
                 journeys.add_steps(tx, envelope, [step])
+                poison.forget_copies(tx, envelope)
             return copies
 
         return work
