@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import os
 import random
+import signal
 import smtplib
 import threading
 from collections.abc import Callable, Iterator
@@ -17,10 +19,11 @@ from pathlib import Path
 
 import pytest
 from tests.crash.faults import Failing, by_address, queued, send
-from tests.crash.ledger import Heard, Ledger, id_of, judge
+from tests.crash.ledger import Heard, Ledger, collect, id_of, judge
 from tests.doors.server import Settings
 from tests.peers.process import until
 
+from ekiden.app.data_dir import who_serves
 from ekiden.base import failpoints
 from ekiden.testing.peers import Action, ScriptedHost
 
@@ -256,6 +259,39 @@ def test_on_the_way_out_each_message_is_handed_over_once_unless_the_host_may_hav
         ids = [id_of(letter.content) for letter in host.messages]
         assert set(ids) == {line.id}
         assert len(ids) <= (2 if name in ("K15", "K16", "K17") else 1)  # RFC 5321 §4.5.4.1
+        unknown = collect.unknown_outcomes(server.folder / "data" / "ekiden.db")
+        unexplained = [recipient for recipient in recipients if unknown[line.id, recipient] < len(ids) - 1]
+        assert unexplained == [], "a second copy, and the journey says nothing of it"
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_who_starts_waits_for_the_orphans_of_a_killed_supervisor(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
+    """Else the new courier would hand over what the former one, which lives for a moment longer, is handing over."""
+    with ScriptedHost() as host:
+        server = _server(tmp_path, certificate, host.port)
+        ledger = Ledger("one", random.Random(7), author="alice@one.test")
+        server.arm("K14:1:stop")
+        server.serving(3)
+        _submit(server, ledger, 4_096, (f"x@[{host.ip}]",))(lambda: bool(ledger.lines))
+        until(lambda: server.standing() is not None, "the delivery stands still", 30)
+        orphan, former = server.standing(), server._daemon
+        assert orphan is not None
+        os.kill(server.pid, signal.SIGKILL)
+        former.process.wait(10)
+        server.failpoint = ""
+        starting = threading.Thread(target=server.start)
+        starting.start()
+        until(lambda: who_serves(server.folder / "data") not in (None, former.process.pid), "the next one has begun", 20)
+        with contextlib.suppress(AssertionError):  # it must not come to that, however long we look
+            until(lambda: len(host.messages) > 0, "the next one hands over", 3.5)
+        os.kill(orphan, signal.SIGCONT)
+        starting.join(30)
+        server.serving(3)
+        former.stop(signal.SIGKILL)
+        until(lambda: _queue_is_empty(server), "the queue is empty", 30)
+        assert [id_of(letter.content) for letter in host.messages] == [ledger.lines[0].id]
         server.stop()
 
 

@@ -14,7 +14,7 @@ DEVELOPMENT_MARK = "DEVELOPMENT"
 
 _LOCK = "server.lock"
 _PROCESSES = "processes.lock"
-_FORMER_S = 5.0
+_FORMER_S = 10.0
 """What the workers of a server that was killed have for their end; they take less than two seconds."""
 
 
