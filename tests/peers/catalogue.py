@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.peers import debian
+from tests.peers.cgroups import control_groups
 from tests.peers.debian import NotHere, Tree
 from tests.peers.namespace import private_mounts
 
@@ -78,6 +79,7 @@ PEERS = {
     "systemd-analyze": Peer(needs=lambda: None if shutil.which("systemd-analyze") else "needs systemd-analyze"),
     "netns": Peer(needs=network_namespaces),
     "mounts": Peer(needs=private_mounts),
+    "cgroups": Peer(needs=control_groups),
     "strace": Peer(needs=tracing),
 }
 

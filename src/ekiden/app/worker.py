@@ -111,22 +111,27 @@ def run(
 
 
 def run_loop(work: Awaitable[int]) -> int:
-    """Run the event loop of a process."""
+    """Run the event loop of a process. Raises NoThreads where the system has given too few for beginning."""
+    statuses: list[int] = []
 
     async def main() -> int:
         asyncio.get_running_loop().set_default_executor(Hands())
-        try:
-            return await work
-        except RuntimeError as error:
-            if "start new thread" in str(error):  # the one thing by which the interpreter tells it
-                raise NoThreads from error
+        statuses.append(await work)
+
+    try:
+        if sys.platform == "win32":
+            asyncio.run(main())
+        else:
+            import uvloop  # not on every system
+
+            uvloop.run(main())
+    except RuntimeError as error:
+        if "start new thread" not in str(error):  # the one thing by which the interpreter tells it
             raise
-
-    if sys.platform == "win32":
-        return asyncio.run(main())
-    import uvloop  # not on every system
-
-    return uvloop.run(main())
+        if not statuses:
+            raise NoThreads from error
+        # The loop wanted one more thread for ending the others, which end with the process.
+    return statuses[0]
 
 
 async def serve(config: Config, given: Given, around: Around = production) -> int:
