@@ -187,6 +187,15 @@ class Limits:
     recipients: Annotated[int, Setting("Recipients of one message; more get 452 4.5.3.", low=100, high=100_000)] = 1000
     messages_per_connection: Annotated[int, Setting("Messages over one SMTP connection.", low=1, high=1_000_000)] = 100
     message_size: Annotated[Bytes, Setting("One message; announced with SIZE.", low=65_536, high=2_000_000_000)] = 50_000_000
+    message_excess: Annotated[
+        Bytes, Setting("How much more than message_size is read before the connection is closed.", high=1_000_000_000)
+    ] = 1_048_576
+    header: Annotated[Bytes, Setting("The header of a message; larger ones get 552 5.3.4.", low=65_536, high=100_000_000)] = 1_048_576
+    header_fields: Annotated[int, Setting("Fields of a header; more get 552 5.3.4.", low=200, high=10_000)] = 2000
+    header_field: Annotated[
+        Bytes, Setting("One field of a header with its folds; longer ones get 552 5.3.4.", low=998, high=100_000_000)
+    ] = 262_144
+    hops: Annotated[int, Setting("Received fields from which on a message is taken for a loop.", low=100, high=10_000)] = 100
     soft_errors: Annotated[int, Setting("Errors of a client after which it is answered slowly.", low=1, high=1000)] = 10
     hard_errors: Annotated[int, Setting("Errors of a client after which its connection ends.", low=1, high=10_000)] = 20
     junk_commands: Annotated[int, Setting("NOOP, VRFY, RSET and the like before a message.", low=10, high=100_000)] = 100
@@ -197,6 +206,14 @@ class Limits:
         Bytes, Setting("The same after sign-in; the message of APPEND counts against message_size.", low=8192, high=16_777_216)
     ] = 65_536
     imap_literals: Annotated[int, Setting("Literals of one IMAP command.", low=10, high=10_000)] = 100
+    imap_commands_before_login: Annotated[
+        int, Setting("IMAP commands before sign-in; then the connection ends.", low=10, high=100_000)
+    ] = 100
+    failed_logins_per_minute: Annotated[
+        int, Setting("Wrong passwords from one network in a minute; then it has to wait.", low=1, high=10_000)
+    ] = 10
+    failed_logins_per_day: Annotated[int, Setting("The same in a day.", low=1, high=1000)] = 50
+    pop3_failed_logins: Annotated[int, Setting("Wrong passwords after which a POP3 connection ends.", low=1, high=100)] = 3
     mailboxes: Annotated[int, Setting("Mailboxes of one account.", low=10, high=1_000_000)] = 10_000
     keywords: Annotated[int, Setting("Different keywords in one mailbox.", low=10, high=10_000)] = 256
     mailbox_name: Annotated[Bytes, Setting("The name of a mailbox with all its levels.", low=64, high=8192)] = 1024
@@ -237,6 +254,9 @@ class SmtpTimeouts:
     command: Annotated[Seconds, Setting("From a reply to the end of the next whole command line.", low=10, high=3600)] = 300
     strained_command: Annotated[Seconds, Setting("The same while there are nearly too many connections.", low=1, high=3600)] = 10
     message: Annotated[Seconds, Setting("One whole message.", low=60, high=86_400)] = 1800
+    data_rate: Annotated[
+        Bytes, Setting("Content of a message in each second, averaged over a minute; who is slower is cut off.", high=1_000_000)
+    ] = 500
     handshake: Annotated[Seconds, Setting("A TLS handshake.", low=5, high=600)] = 60
     auth: Annotated[Seconds, Setting("One answer in an AUTH exchange.", low=10, high=3600)] = 300
     judging: Annotated[

@@ -30,6 +30,7 @@ from ekiden.base.machine import Machine
 from ekiden.dns.mx import is_public
 from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip
+from ekiden.mail.headers import HeaderLimits
 from ekiden.net.dial import OwnListeners, Sources
 from ekiden.net.listener import Door
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
@@ -124,7 +125,7 @@ class House:
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
             own = [*load_policies(["builtin:sender"], _import_file), *judges]
         self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
-        self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), Guesses(self.clock))
+        self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), self._guesses())
         self.intakes = Intakes(self.blobs, self.pressure.room)
         self.arrivals = Arrivals(
             self.database,
@@ -135,6 +136,8 @@ class House:
             outside=_outside(config, mode),
             on_queued=self.wake,
             judging_s=float(config.timeouts.smtp.judging),
+            hops=config.limits.hops,
+            headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
         )
         self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log)
         self._notes: list[Notes] = []
@@ -174,6 +177,10 @@ class House:
         self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
         self.blobs = FileBlobs(kept.blobs, on_fatal=fatal)
         self.space.look()
+
+    def _guesses(self) -> Guesses:
+        limits = self.config.limits
+        return Guesses(self.clock, limits.failed_logins_per_minute, limits.failed_logins_per_day)
 
     def _notes_of(self, role: Role, kind: str) -> Notes | None:
         """Where this process notes what it has in work of one kind; None where it has none, or cannot."""
@@ -305,6 +312,7 @@ class House:
             command_bytes=limits.smtp_command,
             auth_bytes=limits.smtp_auth_line,
             dropped_bytes=limits.overlong_discard,
+            excess_bytes=limits.message_excess,
             line_bytes=limits.text_line,
             recipients=limits.recipients,
             messages=limits.messages_per_connection,
@@ -346,6 +354,7 @@ class House:
             "command": float(timeouts.command),
             "auth": float(timeouts.auth),
             "message": float(timeouts.message),
+            "rate": float(timeouts.data_rate),
             "handshake": float(timeouts.handshake),
         }
         short = float(timeouts.strained_command)
@@ -362,7 +371,7 @@ class House:
 
 
     def _pop3_door(self, name: str, *, secure: bool) -> Door:
-        timeouts = self.config.timeouts.pop3
+        limits, timeouts = self.config.limits, self.config.timeouts.pop3
         services = Pop3Services(
             name, self.mailboxes, self.logins, self.log, lambda: self.context(name), offers.begin, implicit_tls=secure
         )
@@ -373,7 +382,7 @@ class House:
             "handshake": float(timeouts.handshake),
         }
         short = float(self.config.timeouts.smtp.strained_command)
-        settings = Pop3Settings(self.config.hostname, self.config.limits.pop3_line)
+        settings = Pop3Settings(self.config.hostname, limits.pop3_line, limits.hard_errors, limits.pop3_failed_logins)
         return pop3.door_of(services, settings, offers.names(tls=True), self.pressure.deadlines(deadlines, login=short))
 
     def _imap_door(self, name: str, *, secure: bool) -> Door:
@@ -384,6 +393,7 @@ class House:
             literals=limits.imap_literals,
             message_bytes=limits.message_size,
             errors=limits.hard_errors,
+            commands_before_login=limits.imap_commands_before_login,
         )
         commands = command_table()
 

@@ -11,12 +11,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-HEADER_BYTES = 1 << 20
-"""The largest header block that a door lets in."""
-FIELDS = 2_000
-"""The most fields that a door lets in."""
-FIELD_BYTES = 256 << 10
-"""The longest field that a door lets in."""
 _FIELDS_KEPT = 10_000  # what we read of a header that came in by another way
 
 # The header of well-formed mail. One call reads it all, since both alternatives end at a line end and the search never
@@ -27,6 +21,18 @@ _LOOSE = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z
 _WHOLE = re.compile(rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
 _REST = re.compile(rb"(?:%b)*+" % _WHOLE.pattern)
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLimits:
+    """What a door lets in: bytes of the header, its fields, bytes of one field."""
+
+    block_bytes: int = 1 << 20
+    fields: int = 2_000
+    field_bytes: int = 256 << 10
+
+
+USUAL = HeaderLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def parse_headers(raw: bytes, at: int = 0, end: int | None = None) -> Headers:
     stop = len(raw) if end is None else end
     if raw.startswith(b"\r\n", at, stop):
         return Headers((), at + 2)
-    empty_line = raw.find(b"\r\n\r\n", at, min(stop, at + HEADER_BYTES))
+    empty_line = raw.find(b"\r\n\r\n", at, min(stop, at + USUAL.block_bytes))
     if empty_line >= 0:
         block = raw[at : empty_line + 2]
         fields = _STRICT.findall(block)
@@ -101,14 +107,14 @@ def unfold(value: bytes) -> bytes:
     return value.strip(b" \t\r\n")
 
 
-def over_limits(headers: Headers) -> str:
+def over_limits(headers: Headers, limits: HeaderLimits = USUAL) -> str:
     """Why a door must refuse this header (552 5.3.4), in words for the log; "" if it may pass."""
-    if len(headers.block) > HEADER_BYTES:
-        return "header block over 1 MiB"
-    if len(headers.fields) > FIELDS or not headers.complete:
-        return "more than 2,000 header fields"
-    if len(headers.block) > FIELD_BYTES and max(map(len, headers.whole()), default=0) > FIELD_BYTES:
-        return "header field over 256 KiB"
+    if len(headers.block) > limits.block_bytes:
+        return f"header block over {limits.block_bytes} bytes"
+    if len(headers.fields) > limits.fields or not headers.complete:
+        return f"more than {limits.fields} header fields"
+    if len(headers.block) > limits.field_bytes and max(map(len, headers.whole()), default=0) > limits.field_bytes:
+        return f"header field over {limits.field_bytes} bytes"
     return ""
 
 

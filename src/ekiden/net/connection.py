@@ -51,7 +51,8 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
 
     deadlines: seconds for each name that machine.waiting_for may give; "write", "handshake" and "message" are the pump's own.
     secure_first: what comes before start_tls() is for TLS and not for the machine.
-    While the machine waits for "data" the deadline is a rate: at least 500 bytes a second over 60 s, and "message" for the whole.
+    While the machine waits for "data" the deadline is a rate: at least "rate" (500) bytes a second over 60 s, and "message" for the
+    whole.
     """
 
     def __init__(
@@ -410,7 +411,7 @@ class Connection(asyncio.BufferedProtocol, Generic[E]):
             self._arm()
             return
         if self._deadline_name == "data":
-            slow = self._data_bytes < _RATE_BYTES_PER_S * _RATE_WINDOW_S
+            slow = self._data_bytes < self._deadlines.get("rate", _RATE_BYTES_PER_S) * _RATE_WINDOW_S
             if not slow and now - self._data_since < self._deadlines.get("message", 1800.0):
                 self._data_bytes = 0
                 self._deadline_at = now + _RATE_WINDOW_S

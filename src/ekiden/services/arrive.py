@@ -19,7 +19,7 @@ from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import Path, format_path
 from ekiden.mail.envelope import Blob, Envelope, Recipient
-from ekiden.mail.headers import over_limits
+from ekiden.mail.headers import USUAL, HeaderLimits, over_limits
 from ekiden.mail.trace import received, with_keyword
 from ekiden.policy.chain import NO_OPINION, Chain, Judgement
 from ekiden.policy.stage import MessageContext, Stage, World
@@ -38,7 +38,6 @@ from ekiden.store.messages import NewMessage
 
 _FEW_COPIES = 10
 _SLOW_S = 30.0
-_HOPS = 100  # RFC 5321 §6.3
 _RETURN_PATH_BYTES = len("Return-Path: <>\r\n")
 _DELIVERED_TO_BYTES = len("Delivered-To: \r\n")
 
@@ -86,7 +85,8 @@ class Arrivals:
     """Takes messages in for one process.
 
     on_queued is called after a commit that put something into the queue; judging_s: what all policies of a message may take together,
-    else it is put off with 451 4.4.5 (reliability.md §1.3, C8); changes hears which accounts to look at.
+    else it is put off with 451 4.4.5 (reliability.md §1.3, C8); changes hears which accounts to look at; hops: how many Received
+    fields make a loop (RFC 5321 §6.3: at least 100).
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class Arrivals:
         outside: Outside = Outside(),
         on_queued: Callable[[], None] = lambda: None,
         judging_s: float = 120.0,
+        hops: int = 100,
+        headers: HeaderLimits = USUAL,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -109,6 +111,8 @@ class Arrivals:
         self._outside = outside
         self._on_queued = on_queued
         self._judging_s = judging_s
+        self._hops = hops
+        self._headers = headers
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
@@ -183,9 +187,9 @@ class Arrivals:
         return replies.accepted(envelope.id)
 
     def _sane(self, analysis: Analysis) -> Reply | None:
-        if analysis.hops >= _HOPS:
+        if analysis.hops >= self._hops:
             return replies.LOOP_FOUND
-        if over_limits(analysis.headers):
+        if over_limits(analysis.headers, self._headers):
             return replies.HEADER_TOO_BIG
         return None
 
