@@ -114,7 +114,7 @@ def run_loop(work: Awaitable[int]) -> int:
     """Run the event loop of a process. Raises NoThreads where the system has given too few for beginning."""
     statuses: list[int] = []
 
-    async def main() -> int:
+    async def main() -> None:
         asyncio.get_running_loop().set_default_executor(Hands())
         statuses.append(await work)
 

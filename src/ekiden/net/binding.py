@@ -10,7 +10,7 @@ from typing import Any
 
 from ekiden.base.endpoint import Endpoint
 
-BACKLOG = 1024
+BACKLOG = 4096  # the system has its own bound too; who does not fit may wait for a banner that never comes
 
 
 def bind(endpoint: Endpoint, *, reuse_port: bool = False) -> socket.socket:
