@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
-from tests.doors.server import Ekiden
+from tests.doors.server import BAD_SIGNS, Ekiden
 from tests.peers.catalogue import strace
 from tests.peers.process import until
 
@@ -105,6 +105,13 @@ class Failing(Ekiden):
         else:
             self.strike(who, standing)
             self.serving(count)
+
+    def said_nothing_bad(self) -> None:
+        """In none of its lives a traceback, or a session that broke by itself."""
+        for file in sorted(self.folder.glob("ekiden-*.log")):
+            text = file.read_text("utf-8", "replace")
+            found = [sign for sign in BAD_SIGNS if sign in text]
+            assert found == [], f"{file.name}: {found}\n" + text[max(0, text.index(found[0]) - 1_000) :][:5_000]
 
     def strike(self, who: str, standing: int | None = None) -> None:
         """kill -9 of the supervisor alone or of all, and a start at once; back when somebody serves and nobody of before is left."""

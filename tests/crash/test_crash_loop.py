@@ -44,6 +44,7 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
     struck: list[str] = []
     with remote_host() as host:
         server = Failing(tmp_path / "ekiden", certificate, settings(host, count))
+        server.serving(count + (count > 1))
         with Run(server, host, tmp_path / "ledgers", name=f"loop{seed}") as run:
             run.look()
             end = time.monotonic() + seconds
@@ -58,4 +59,5 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
         print(f"{len(struck)} kills ({', '.join(struck)}): {verdict}")
         assert verdict.is_clean, f"EKIDEN_SEED={seed}\n{verdict}"
         assert verdict.acknowledged > 50
+        server.said_nothing_bad()
         server.stop()

@@ -124,6 +124,7 @@ def _found(server: Failing) -> dict[str, list[bytes]]:
     found = by_address(server)
     assert len(found.pop("bob@one.test")) == 1
     server.stop()
+    server.said_nothing_bad()
     for recipient, messages in queued(server.folder / "data" / "ekiden.db").items():
         found.setdefault(recipient, []).extend(messages)
     return found

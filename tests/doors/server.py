@@ -23,7 +23,7 @@ from tests.peers.process import Daemon, answers, free_port
 PASSWORD = "correct horse"
 DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 SECURED = {"mx": "starttls", "submission": "starttls", "imap": "starttls", "pop3": "starttls"}
-_BAD_SIGNS = (
+BAD_SIGNS = (
     "Traceback (most recent call last)",
     "never retrieved",
     "Unhandled",
@@ -110,7 +110,7 @@ class Ekiden:
         status = self._daemon.stop(signal.SIGTERM, 25)
         text = self.log()
         assert status == 0, f"ekiden ended with {status}\n{self._daemon.tail()}"
-        for sign in _BAD_SIGNS:
+        for sign in BAD_SIGNS:
             assert sign not in text, f"{sign!r} in the log of ekiden\n" + text[max(0, text.index(sign) - 2000) :][:6000]
 
     def kill(self) -> None:
