@@ -44,9 +44,10 @@ class Shown(NamedTuple):
 
 
 def show(client: imaplib.IMAP4, box: str) -> tuple[int, dict[int, Shown]]:
-    """UIDVALIDITY, and UID → what is there."""
-    status, found = client.select(f'"{box}"', readonly=True)
-    assert status == "OK", (box, found)
+    """UIDVALIDITY, and UID → what is there; 0 and nothing where there is no such mailbox."""
+    status, _ = client.select(f'"{box}"', readonly=True)
+    if status != "OK":
+        return 0, {}
     validity = int(client.response("UIDVALIDITY")[1][0])
     uids = [int(uid) for uid in client.uid("SEARCH", "ALL")[1][0].split()]
     shown: dict[int, Shown] = {}

@@ -257,7 +257,11 @@ class Run:
             validities, final = dict[str, int](), dict[str, dict[int, tuple[str, frozenset[str]]]]()
             for box in keeper.boxes:
                 validities[box], shown = collect.show(client, box)
-                collect.judge_shown(self.observations[-1][f"{account} {box}"], shown, f"{account} {box}", verdict)
+                known = self.observations[-1].get(f"{account} {box}")
+                if known is None or not validities[box]:
+                    verdict.imap_lost.append((f"{account} {box}", "the mailbox is gone"))
+                else:
+                    collect.judge_shown(known, shown, f"{account} {box}", verdict)
                 final[box] = {uid: (each.seen.id if each.seen is not None else "", each.flags) for uid, each in shown.items()}
                 for uid, each in shown.items():
                     if each.seen is None or not each.seen.is_whole or each.seen.received or each.seen.return_paths:
