@@ -230,3 +230,28 @@ def test_a_listener_that_closes_at_once_leaves_no_socket_of_those_who_have_just_
         assert crowd.total == 0
 
     asyncio.run(main())
+
+
+def test_connections_that_were_reset_while_they_waited_begin_no_session() -> None:
+    sessions: list[str] = []
+
+    async def main() -> None:
+        async def session(connection: Connection[Any]) -> None:
+            sessions.append(str(await connection.next_event()))
+
+        crowd = Crowd()
+        listener = Listener(bind(Endpoint("127.0.0.1", 0)), Door("test", Lines, session, {}), crowd, lambda event, **_: None)
+        for _ in range(5):
+            with socket.create_connection((listener.endpoint.host, listener.endpoint.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await listener.start()
+        _, writer = await asyncio.open_connection(listener.endpoint.host, listener.endpoint.port)
+        writer.write(b"x\r\n")
+        async with asyncio.timeout(10):
+            while not sessions:  # noqa: ASYNC110  # a listener tells nobody that a session has ended
+                await asyncio.sleep(0.01)
+        writer.close()
+        await listener.close(1.0)
+
+    asyncio.run(main())
+    assert sessions == ["b'x'"]

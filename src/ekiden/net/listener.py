@@ -221,6 +221,9 @@ class Listener:
             if self._pause_s:
                 self._pause_s = 0.0
                 self._log("accepting-again", level="warning", listener=self._door.name)
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # reset while it waited: a storm of these costs little
+                sock.close()
+                continue
             network = network_at(address)
             refused = self._crowd.enter(network)
             if refused is None:
