@@ -117,12 +117,13 @@ def with_courier(
     zone: FakeZone | None = None,
     lanes: int = 100,
     patience_s: float = 0.3,
+    now: int = START,
 ) -> T:
     """Run work beside a courier that dials port; remote.test is at 127.0.0.1."""
 
     async def main() -> T:
         database = open_database(f"sqlite://{folder / 'ekiden.db'}")
-        clock, logged = FakeClock(), list[str]()
+        clock, logged = FakeClock(now), list[str]()
 
         def log(event: str, **fields: object) -> None:
             logged.append(f"{event} {fields}")

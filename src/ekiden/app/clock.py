@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from ekiden.base.clock import Millis
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Names the start of the machine that SystemClock.monotonic() counts from; "" where the system does not say."""
+    with suppress(OSError):
+        return _BOOT.read_text("ascii").strip()
+    return ""
 
 
 class SystemClock:

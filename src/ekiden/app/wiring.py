@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from ekiden.app.channel import Tell, nobody
-from ekiden.app.clock import SystemClock
+from ekiden.app.clock import SystemClock, boot_id
 from ekiden.app.config import Config
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
@@ -225,7 +225,7 @@ class House:
         if Role.COURIER in self.roles:
             self.courier = self._make_courier(fresh)
             self.on_queue(self.courier.wake)
-            work.append(self.courier.run())
+            work += [self.courier.run(), self.courier.beat()]
         else:
             self.on_queue(lambda: self.changes.poke(QUEUE))  # the courier is another process
             self.changes.poke(QUEUE)  # whom we replace may have died after a commit, before it could say so
@@ -280,6 +280,7 @@ class House:
             self.pressure.shares.deliveries,
             wanted.concurrency_per_hop,
             former=("courier-0", "courier-1") if fresh else (),
+            boot=boot_id(),
         )
         notes = self._notes_of(Role.COURIER, poison.COPIES)
         return Courier(courier, self.database, self.blobs, attempts, self.reports, self.clock, self.changes, self.log, notes=notes)

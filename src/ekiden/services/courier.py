@@ -22,6 +22,8 @@ from ekiden.base.errors import Damaged, StoreError
 from ekiden.base.ids import AccountId, BlobId, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import NULL_PATH, format_path
+from ekiden.services import ages
+from ekiden.services.ages import Ages
 from ekiden.services.attempt import Attempted, Attempts, Outcome
 from ekiden.services.bounce import Report, Reports, Telling
 from ekiden.services.conversation import Conversation
@@ -31,7 +33,7 @@ from ekiden.smtp.replies import Reply
 from ekiden.store import damage, journeys, messages, queue
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import QUEUE, Changes
-from ekiden.store.database import Database, Tx
+from ekiden.store.database import Conflict, Database, Tx
 from ekiden.store.messages import Sendable
 from ekiden.store.queue import Batch, Status
 
@@ -54,6 +56,7 @@ class CourierSettings:
     """owner: names this process in leases. lease_s: made longer than an attempt where it is not.
 
     lanes: at the same time, in all; lanes_per_hop: for one next hop. former: who is known to be gone and leaves leases.
+    boot: which start of the machine this is, "" if unknown.
     """
 
     owner: str
@@ -63,6 +66,7 @@ class CourierSettings:
     lanes: int = 100
     lanes_per_hop: int = 5
     former: tuple[str, ...] = ()
+    boot: str = ""
 
 
 @dataclass(slots=True)
@@ -103,6 +107,8 @@ class Courier:
         self._changes = changes
         self._log = log
         self._chance = chance
+        self._ages = Ages(clock, settings.boot)  # until run() has read how it goes on
+        self._counts_time = False
         self._ward = Ward(database, reports, clock, changes, log, notes)
         self._suspects: deque[Batch] = deque()
         self._one_by_one: asyncio.Task[None] | None = None
@@ -129,6 +135,8 @@ class Courier:
         self._ended = asyncio.Event()
         gone = {self._settings.owner, *self._settings.former}
         try:
+            self._ages = await ages.begin(self._database, self._clock, self._settings.boot)
+            self._counts_time = True
             await self._database.write(lambda tx: _forget_leases(tx, gone, self._clock.now()))
             await self._ward.look_back()
             self._changes.on_poke(self._hear)
@@ -147,6 +155,16 @@ class Courier:
                 for lane in self._lanes:
                     lane.cancel()
 
+    async def beat(self) -> None:
+        """Write down how old what waits is, now and then, until cancelled: beside run()."""
+        while True:
+            await self._clock.sleep_until(Millis(self._clock.now() + ages.BEAT_MS))
+            await self._beat()
+
+    async def _beat(self) -> None:
+        if self._counts_time:
+            await ages.beat(self._ages, self._database, self._log)
+
     async def stop(self, grace_s: float = 10.0) -> None:
         """Take nothing new, give running attempts grace_s to end, then drop them; their leases run out."""
         self._stopping = True
@@ -162,6 +180,7 @@ class Courier:
             lane.cancel()
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=1.0)
+        await self._beat()
         if self._ended is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
@@ -190,10 +209,13 @@ class Courier:
             return 0
         now = self._clock.now()
         await self._shorten_waits(now)
-        until = Millis(now + self._lease_ms)
+        steady = self._ages.now()
+        until = Millis(steady + self._lease_ms)
         per_hop = 4 * settings.lanes_per_hop
         batches = await self._database.write(
-            lambda tx: queue.lease_due(tx, owner=settings.owner, now=now, until=until, count=room, busy=busy, per_hop=per_hop)
+            lambda tx: queue.lease_due(
+                tx, owner=settings.owner, now=now, until=until, count=room, busy=busy, per_hop=per_hop, steady=steady
+            )
         )
         if self._stopping:
             await self._give_back(batches)
@@ -318,7 +340,7 @@ class Courier:
 
     async def _carry(self, batch: Batch, hop: _Hop, conversation: Conversation | None) -> Conversation | None:
         """One batch; returns the conversation if another message can go over it."""
-        if batch.until - self._clock.now() < 1000 * self._settings.attempt_s:
+        if batch.until - self._ages.now() < 1000 * self._settings.attempt_s:
             # It has waited here so long that the lease may end before the attempt does.
             await self._give_back([batch])
             return conversation
@@ -390,7 +412,7 @@ class Courier:
         """Tried again where the store fails."""
         if failpoints.armed:
             failpoints.hit("K16")
-        judged = _judge(batch, attempted, self._settings.schedule, self._clock.now(), self._chance)
+        judged = _judge(batch, attempted, self._settings.schedule, self._clock.now(), self._chance, self._ages)
         for pause in range(_RECORD_TRIES):
             try:
                 reports = await self._write_reports(batch, judged, sendable)
@@ -400,7 +422,7 @@ class Courier:
                 measures.LEASES_LOST.of().value += 1
                 self._log("lease-lost", level="warning", next_hop=batch.next_hop)
                 return
-            except StoreError as error:
+            except (StoreError, Conflict) as error:  # a conflict: the id of a report was there already, and the next one is another
                 self._log("outcome-not-recorded", level="error", error=error, again=pause + 1 < _RECORD_TRIES)
                 if pause + 1 == _RECORD_TRIES:
                     raise
@@ -417,7 +439,7 @@ class Courier:
         original = await self._header_of(sendable)
         reports = await self._reports.failed(batch.envelope, judged.failed, original)
         if judged.late:
-            until = gives_up_at(self._settings.schedule, batch.deliveries[0].queued_at, is_report=False)
+            until = gives_up_at(self._settings.schedule, self._ages.stamp(batch.deliveries[0].queued_at), is_report=False)
             reports += await self._reports.delayed(batch.envelope, judged.late, original, until)
         return reports
 
@@ -443,7 +465,9 @@ class _Judged:
     steps: list[journey.Step] = field(default_factory=list)
 
 
-def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, chance: Callable[[], float]) -> _Judged:
+def _judge(
+    batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, chance: Callable[[], float], ages: Ages
+) -> _Judged:
     """2xx is done; 5xx has failed; all else is tried again, until it has waited too long."""
     judged = _Judged(now, steps=list(attempted.steps))
     is_report = batch.envelope.sender == NULL_PATH
@@ -459,9 +483,8 @@ def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, 
             judged.failed.append(Telling(outcome))
             judged.steps.append(journey.Failed(now, recipient, reply.text))
             continue
-        due_at = next_try(
-            schedule, tries=delivery.attempts + 1, queued_at=delivery.queued_at, now=now, is_report=is_report, chance=chance
-        )
+        queued_at = ages.stamp(delivery.queued_at)
+        due_at = next_try(schedule, tries=delivery.attempts + 1, queued_at=queued_at, now=now, is_report=is_report, chance=chance)
         if due_at is None:
             judged.changes.append((outcome, Status.EXPIRED, now))
             judged.failed.append(Telling(outcome, expired=True))
@@ -470,7 +493,7 @@ def _judge(batch: Batch, attempted: Attempted, schedule: Schedule, now: Millis, 
         judged.changes.append((outcome, Status.DUE, due_at))
         because = reply.text + (" (ambiguous: the host may have it)" if outcome.ambiguous else "")
         judged.steps.append(journey.Deferred(now, recipient, because, due_at))
-        if wants_delay_notice(schedule, queued_at=delivery.queued_at, now=now, reported_at=delivery.delay_reported_at):
+        if wants_delay_notice(schedule, queued_at=queued_at, now=now, reported_at=delivery.delay_reported_at):
             judged.late.append(Telling(outcome))
     return judged
 

@@ -104,14 +104,26 @@ def enqueue(
 
 
 def lease_due(
-    tx: Tx, *, owner: str, now: Millis, until: Millis, count: int, busy: Collection[str] = (), per_hop: int = 1000
+    tx: Tx,
+    *,
+    owner: str,
+    now: Millis,
+    until: Millis,
+    count: int,
+    busy: Collection[str] = (),
+    per_hop: int = 1000,
+    steady: Millis | None = None,
 ) -> list[Batch]:
-    """Take up to count batches that are due, at most per_hop for one next hop, none for those in busy. The longest due come first."""
+    """Take up to count batches that are due, at most per_hop for one next hop, none for those in busy. The longest due come first.
+
+    steady: the time that leases run by, and until with it, where that is not now.
+    """
+    at = now if steady is None else steady
     batches = []
     listed = msgspec.json.encode(sorted(busy)).decode()
-    for row in tx.all("due_batches", now=now, busy=listed, count=count, per_hop=per_hop, sample=_SAMPLE):
+    for row in tx.all("due_batches", now=now, at=at, busy=listed, count=count, per_hop=per_hop, sample=_SAMPLE):
         envelope_id, next_hop = EnvelopeId(integer(row, 0)), string(row, 1)
-        taken = tx.all("lease", owner=owner, until=until, now=now, envelope=envelope_id, next_hop=next_hop)
+        taken = tx.all("lease", owner=owner, until=until, now=now, at=at, envelope=envelope_id, next_hop=next_hop)
         deliveries = tuple(_delivery(each) for each in taken)
         found = tx.one("envelope_get", id=envelope_id)
         if deliveries and found is not None:

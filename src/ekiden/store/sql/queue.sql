@@ -20,7 +20,7 @@ SELECT envelope_id, next_hop, due FROM (
   SELECT envelope_id, next_hop, MIN(due_at) AS due, ROW_NUMBER() OVER (PARTITION BY next_hop ORDER BY MIN(due_at)) AS place
   FROM (
     SELECT envelope_id, next_hop, due_at FROM delivery
-    WHERE status = 'due' AND due_at <= :now AND lease_until < :now
+    WHERE status = 'due' AND due_at <= :now AND lease_until < :at
       AND next_hop NOT IN (SELECT value FROM {EACH}(:busy))
     ORDER BY due_at LIMIT :sample
   ) AS oldest
@@ -31,7 +31,7 @@ WHERE place <= :per_hop ORDER BY due LIMIT :count;
 -- name: lease
 -- Take all due copies of one envelope for one next hop. (By the index of envelopes: || keeps the engine off that of next hops.)
 UPDATE delivery SET lease_owner = :owner, lease_until = :until
-WHERE envelope_id = :envelope AND next_hop || '' = :next_hop AND status = 'due' AND due_at <= :now AND lease_until < :now
+WHERE envelope_id = :envelope AND next_hop || '' = :next_hop AND status = 'due' AND due_at <= :now AND lease_until < :at
 RETURNING id, recipient, original, notify, attempts, queued_at, delay_reported_at;
 
 -- name: delivery_finish
