@@ -6,6 +6,7 @@ import os
 import selectors
 import smtplib
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -149,10 +150,54 @@ class ResetStorm:
                 self.resets += 1
 
 
-def one_message(port: int, to: str, subject: str, size: int = 100, timeout_s: float = 60.0) -> tuple[float, str]:
+class SynFlood:
+    """A thread that sends bare SYN from addresses where nobody is, so that their handshakes never end. Needs root."""
+
+    def __init__(self, source_network: str, to: str, port: int) -> None:
+        self.sent = 0
+        self._sources = [socket.inet_aton(f"{source_network}.{last}") for last in range(10, 250)]
+        self._to = to
+        self._port = port
+        self._ended = threading.Event()
+        self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)  # in the namespace of who makes us
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> SynFlood:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(30)
+        self._raw.close()
+
+    def _run(self) -> None:
+        to = socket.inet_aton(self._to)
+        while not self._ended.is_set():
+            source = self._sources[self.sent % len(self._sources)]
+            from_port = 1024 + self.sent // len(self._sources) % 60_000
+            head = struct.pack("!HHIIBBHHH", from_port, self._port, self.sent & 0xFFFFFFFF, 0, 5 << 4, 2, 65_535, 0, 0)
+            check = _checksum(source + to + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(head)) + head)
+            tcp = head[:16] + struct.pack("!H", check) + head[18:]
+            ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, socket.IPPROTO_TCP, 0, source, to)
+            with suppress(OSError):  # its queue is full
+                self._raw.sendto(ip + tcp, (self._to, 0))
+                self.sent += 1
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def one_message(
+    port: int, to: str, subject: str, size: int = 100, timeout_s: float = 60.0, host: str = "127.0.0.1"
+) -> tuple[float, str]:
     """(seconds, subject) of a whole conversation that ended with 250. Raises what smtplib raises."""
     began = time.monotonic()
-    with smtplib.SMTP("127.0.0.1", port, local_hostname="client.two.test", timeout=timeout_s) as client:
+    with smtplib.SMTP(host, port, local_hostname="client.two.test", timeout=timeout_s) as client:
         client.sendmail("x@two.test", [to], f"Subject: {subject}\r\n\r\n".encode() + b"some text of a message\r\n" * (size // 24))
     return time.monotonic() - began, subject
 

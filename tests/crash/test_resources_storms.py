@@ -5,13 +5,15 @@ Source: reliability.md §3.4, F-51; §5.6; rows SI-27, SI-31.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from tests.crash.faults import send, subjects
-from tests.crash.limited import ResetStorm, one_message, percentile, processor_share, silent
+from tests.crash.limited import ResetStorm, SynFlood, one_message, percentile, processor_share, silent
 from tests.doors.server import Ekiden, Settings
+from tests.peers.network import entered, inside, two_hosts
 from tests.peers.process import until
 
 
@@ -42,6 +44,28 @@ def test_beside_silent_clients_and_resets_a_message_takes_less_than_a_second(
         until(lambda: processor_share(server.pid, 0.5) < 0.1, "after the storm there is calm")
     assert sorted(subjects(server, "alice")) == sorted(f"m{number}" for number in range(len(took)))
     server.stop()
+
+
+@pytest.mark.peer("netns")
+def test_handshakes_that_never_end_keep_nobody_away(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
+    with two_hosts() as (here, there):
+        settings = Settings(
+            doors=("mx",), host=here.address, network=here.network, more={"limits": ["connections_per_address = 100000"]}
+        )
+        server = Ekiden(tmp_path / "ekiden", certificate, settings)
+        port = server.ports["mx"]
+        took: list[float] = []
+        with inside(there.network), SynFlood("10.77.0", here.address, port) as flood:
+            until(lambda: flood.sent > 5000, "more handshakes are open than wait anywhere")
+            for number in range(30):
+                took.append(one_message(port, "alice@one.test", f"m{number}", host=here.address)[0])
+            assert flood.sent > 6000
+            shown = subprocess.run([*entered(here.network), "cat", "/proc/net/netstat"], capture_output=True, text=True, check=True).stdout
+        assert percentile(took, 0.99) < 1.0
+        names, values = (line.split() for line in shown.split("\n")[:2])
+        counted = dict(zip(names[1:], map(int, values[1:]), strict=True))
+        assert counted["TCPReqQFullDoCookies"] + counted["TCPReqQFullDrop"] > 0, "the flood has arrived"
+        server.stop()
 
 
 def test_near_the_limit_silent_clients_have_less_time_and_it_ends_by_itself(
