@@ -16,6 +16,7 @@ import pytest
 from tests.crash.faults import Failing, processes
 from tests.crash.ledger.run import Run, remote_host, settings
 
+_WHO = ("worker", "supervisor", "all")
 _AT_LEAST = 4
 
 
@@ -41,6 +42,7 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
     seed = int(os.environ.get("EKIDEN_SEED") or random.SystemRandom().getrandbits(32))
     print(f"EKIDEN_SEED={seed}")
     dice = random.Random(seed)
+    first = dice.sample(_WHO, len(_WHO))  # each at least once
     struck: list[str] = []
     with remote_host() as host:
         server = Failing(tmp_path / "ekiden", certificate, settings(host, count))
@@ -50,7 +52,7 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
             end = time.monotonic() + seconds
             while time.monotonic() < end or len(struck) < _AT_LEAST:
                 time.sleep(dice.uniform(0.2, 3.0))  # how long it lives is what the test is about
-                who = dice.choice(("worker", "supervisor", "all")) if count > 1 else "all"
+                who = (first.pop() if first else dice.choice(_WHO)) if count > 1 else "all"
                 struck.append(who)
                 _strike(server, who, dice)
                 run.look()

@@ -13,8 +13,8 @@ import shutil
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -138,24 +138,28 @@ class Run:
 
     def _mx(self) -> smtplib.SMTP:
         client = smtplib.SMTP("127.0.0.1", self.server.ports["mx"], timeout=20)
-        client.ehlo("client.two.test")
+        with _closed_if_it_fails(client.close):
+            client.ehlo("client.two.test")
         return client
 
     def _submissions(self) -> smtplib.SMTP:
         client = smtplib.SMTP_SSL("localhost", self.server.ports["submissions"], timeout=20, context=self.server.trusted())
-        client.login(ALICE, self.server.settings.password)
+        with _closed_if_it_fails(client.close):
+            client.login(ALICE, self.server.settings.password)
         return client
 
     def _submission(self) -> smtplib.SMTP:
         client = smtplib.SMTP("localhost", self.server.ports["submission"], timeout=20)
-        client.starttls(context=self.server.trusted())
-        client.login(ALICE, self.server.settings.password)
+        with _closed_if_it_fails(client.close):
+            client.starttls(context=self.server.trusted())
+            client.login(ALICE, self.server.settings.password)
         return client
 
     def imap(self, account: str) -> imaplib.IMAP4_SSL:
         """Signed in."""
         client = imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=self.server.trusted(), timeout=20)
-        client.login(account, self.server.settings.password)
+        with _closed_if_it_fails(client.shutdown):
+            client.login(account, self.server.settings.password)
         return client
 
     # ---- while clients talk
@@ -267,6 +271,15 @@ class Run:
                     if each.seen is None or not each.seen.is_whole or each.seen.received or each.seen.return_paths:
                         verdict.corrupt.append((each.seen.id if each.seen is not None else "", f"{account} {box} UID {uid}"))
             judge_imap(read_events(keeper.file), validities, final, verdict)
+
+
+@contextmanager
+def _closed_if_it_fails(close: Callable[[], None]) -> Iterator[None]:
+    """A connection that is refused something at its beginning is nobody's, and warnings of it are errors."""
+    with ExitStack() as unless:
+        unless.callback(close)
+        yield
+        unless.pop_all()
 
 
 def end(server: Ekiden) -> None:
