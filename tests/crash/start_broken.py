@@ -73,10 +73,17 @@ def no_directory_sync() -> None:
 class _KnowsWhatWasThere(ForgetfulTogether):
     """What lies there at the start was synced by those who wrote it."""
 
+    def __init__(self, moment: threading.RLock) -> None:
+        self._seen: set[str] = set()
+        super().__init__(moment)
+
     def xOpen(self, name: Any, flags: list[int]) -> Any:
         file = name.filename() if hasattr(name, "filename") else name
-        if file and file not in self._sure and file not in self._unsure and Path(file).is_file() and not file.endswith("-shm"):
-            self._sure[file] = bytearray(Path(file).read_bytes())
+        with self.moment:
+            if file and file not in self._seen:  # at its first opening nobody here has written to it yet
+                self._seen.add(file)
+                if Path(file).is_file():
+                    self._sure[file] = bytearray(Path(file).read_bytes())
         return super().xOpen(name, flags)
 
 
