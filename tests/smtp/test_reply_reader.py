@@ -9,7 +9,7 @@ from tests.smtp.desk import CUTS, Cut
 
 from ekiden.base.errors import ProtocolError
 from ekiden.smtp.replies import Reply, catalogue
-from ekiden.smtp.reply_reader import ReplyReader
+from ekiden.smtp.reply_reader import ReplyLimits, ReplyReader
 
 
 def read(data: bytes, cut: Cut = CUTS[0]) -> list[Reply]:
@@ -70,3 +70,11 @@ def test_any_bytes_give_printable_replies_or_an_error(data: bytes) -> None:
 def test_what_we_say_can_be_read() -> None:
     for _, reply in catalogue():
         assert read(reply.encode()) == [reply]
+
+
+@pytest.mark.parametrize("raw", [b"250 123456789\r\n", b"250-1\r\n250-2\r\n250 3\r\n", b"250-12345\r\n250 12345\r\n250"])
+def test_the_limits_of_a_reply_are_those_that_were_given(raw: bytes) -> None:
+    reader = ReplyReader(ReplyLimits(line_bytes=12, lines=2, reply_bytes=18))
+    reader.receive(raw)
+    with pytest.raises(ProtocolError):
+        reader.next_reply()

@@ -199,6 +199,9 @@ class Limits:
     soft_errors: Annotated[int, Setting("Errors of a client after which it is answered slowly.", low=1, high=1000)] = 10
     hard_errors: Annotated[int, Setting("Errors of a client after which its connection ends.", low=1, high=10_000)] = 20
     junk_commands: Annotated[int, Setting("NOOP, VRFY, RSET and the like before a message.", low=10, high=100_000)] = 100
+    reply_line: Annotated[Bytes, Setting("One line of a reply that another server gives us.", low=512, high=65_536)] = 4096
+    reply_lines: Annotated[int, Setting("Lines of such a reply.", low=10, high=10_000)] = 100
+    reply: Annotated[Bytes, Setting("Such a reply as a whole.", low=4096, high=1_048_576)] = 65_536
     imap_command_before_login: Annotated[
         Bytes, Setting("One IMAP command with its literals, before sign-in.", low=1024, high=1_048_576)
     ] = 8192

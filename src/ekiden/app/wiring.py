@@ -63,6 +63,7 @@ from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Upkeep
 from ekiden.services.ward import Notes
 from ekiden.smtp import replies
+from ekiden.smtp.reply_reader import ReplyLimits
 from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store import poison
 from ekiden.store.blobs.files import FileBlobs
@@ -255,6 +256,7 @@ class House:
             login=_smarthost_login(config),
             own_names=() if self.mode.may_dial else (config.hostname,),
             deadlines=_outbound_deadlines(config),
+            replies=ReplyLimits(config.limits.reply_line, config.limits.reply_lines, config.limits.reply),
         )
         settings = AttemptSettings(
             manner,

@@ -36,6 +36,7 @@ from ekiden.smtp.client_events import (
     Unwelcome,
 )
 from ekiden.smtp.replies import Reply, printable
+from ekiden.smtp.reply_reader import USUAL, ReplyLimits
 
 DEADLINES: Mapping[str, float] = {
     "banner": 300, "hello": 300, "starttls": 60, "handshake": 60, "auth": 60, "mail": 300, "rcpt": 300, "data-start": 120,
@@ -63,6 +64,7 @@ class Manner:
     login: tuple[str, str] | None = None
     own_names: Container[str] = ()
     deadlines: Mapping[str, float] = field(default_factory=lambda: DEADLINES)
+    replies: ReplyLimits = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,7 @@ async def converse(
 
     host: its name, for TLS and for people. with_tls: False after opportunistic TLS has failed.
     """
-    machine = SmtpClient(manner.hostname, secure=manner.tls == "implicit")
+    machine = SmtpClient(manner.hostname, secure=manner.tls == "implicit", limits=manner.replies)
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: Connection[ClientEvent](machine, manner.deadlines, loop), sock=call.sock)
     conversation = Conversation(host, call, connection, machine, clock)

@@ -33,7 +33,7 @@ from ekiden.smtp.client_events import (
 )
 from ekiden.smtp.data import holds_bad_marks
 from ekiden.smtp.replies import Reply, printable
-from ekiden.smtp.reply_reader import ReplyReader
+from ekiden.smtp.reply_reader import USUAL, ReplyLimits, ReplyReader
 
 _SPEAKABLE = re.compile(r"[ -~]*")
 
@@ -45,12 +45,12 @@ class SmtpClient:
     secure: TLS is active from the start.
     """
 
-    def __init__(self, hostname: str, *, lmtp: bool = False, secure: bool = False) -> None:
+    def __init__(self, hostname: str, *, lmtp: bool = False, secure: bool = False, limits: ReplyLimits = USUAL) -> None:
         self._hostname = hostname
         self._lmtp = lmtp
         self._secure = secure
         self._capabilities = Capabilities()
-        self._reader = ReplyReader()
+        self._reader = ReplyReader(limits)
         self._eof = False
         self._over = False
         self._handshaking = False

@@ -7,17 +7,27 @@ Source: RFC 5321 §4.2, RFC 3463 §2.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ekiden.base.errors import ProtocolError
 from ekiden.smtp.replies import Reply, printable
 
-LINE_BYTES = 4096
-REPLY_LINES = 100
-REPLY_BYTES = 65_536
 _KEPT_CHARACTERS = 512
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?: |\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimits:
+    """What a remote host may answer: bytes of a line, lines and bytes of a reply."""
+
+    line_bytes: int = 4096
+    lines: int = 100
+    reply_bytes: int = 65_536
+
+
+USUAL = ReplyLimits()
 
 
 class ReplyReader:
@@ -26,7 +36,8 @@ class ReplyReader:
     A line may end with LF alone, which some hosts do; a reply's end is never guessed at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ReplyLimits = USUAL) -> None:
+        self._limits = limits
         self._buffer = b""
         self._lines: list[str] = []
         self._bytes = 0
@@ -46,8 +57,8 @@ class ReplyReader:
         """The next complete reply, or None. Raises ProtocolError for what is no reply, or too much of one."""
         while True:
             end = self._buffer.find(b"\n")
-            if end > LINE_BYTES or (end < 0 and len(self._buffer) > LINE_BYTES):
-                raise ProtocolError("a reply line of more than 4096 bytes")
+            if end > self._limits.line_bytes or (end < 0 and len(self._buffer) > self._limits.line_bytes):
+                raise ProtocolError(f"a reply line of more than {self._limits.line_bytes} bytes")
             if end < 0:
                 return None
             line = self._buffer[:end].removesuffix(b"\r")
@@ -66,7 +77,7 @@ class ReplyReader:
         code = int(match[1])
         if self._lines and code != self._code:
             raise ProtocolError(f"a reply that begins with {self._code} and goes on with {code}")
-        if len(self._lines) == REPLY_LINES or self._bytes > REPLY_BYTES:
+        if len(self._lines) == self._limits.lines or self._bytes > self._limits.reply_bytes:
             raise ProtocolError("a reply without end")
         words = _readable(match[3] or b"")
         found = _ENHANCED.match(words)
