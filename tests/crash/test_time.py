@@ -1,18 +1,28 @@
 """Clocks that jump: nothing is given up, nothing freezes, ids stay unique.
 
-Source: reliability.md §1.3 (C7), F-60, F-61, F-63.
+Source: reliability.md §1.3 (C7), F-60 … F-63.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.utils import parsedate_to_datetime
+from imaplib import Internaldate2tuple
 from pathlib import Path
 
 import pytest
+from tests.doors.server import Ekiden, Settings
 from tests.services.test_courier import Post, with_courier
 
 from ekiden.base.clock import Millis
 from ekiden.base.ids import EnvelopeId, IdMaker
+from ekiden.mail import journey
+from ekiden.mail.trace import date_time
+from ekiden.services import timeline
 from ekiden.services.schedule import Schedule, longest_wait_ms
 from ekiden.store import queue
 from ekiden.testing.clock import START, FakeClock
@@ -152,3 +162,92 @@ def test_ids_are_unique_and_grow_over_a_jump(days: int) -> None:
 
 def test_the_longest_wait_has_its_jitter() -> None:
     assert longest_wait_ms(Schedule(waits_s=(60, 100), jitter=0.1)) == 110_000
+
+
+# ---- F-62: summer time, leap seconds, another time zone -----------------------------------------------
+
+_ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Pacific/Apia", "right/UTC", "XXX-14:59", "")
+_MOMENTS = {
+    "the hour that is not there in Berlin": (1_774_746_000_000, "Sun, 29 Mar 2026 01:00:00 +0000"),
+    "the hour that is there twice in Berlin": (1_792_889_999_999, "Sun, 25 Oct 2026 00:59:59 +0000"),
+    "once more": (1_792_890_000_000, "Sun, 25 Oct 2026 01:00:00 +0000"),
+    "before the leap second of 2016": (1_483_228_799_000, "Sat, 31 Dec 2016 23:59:59 +0000"),
+    "after it": (1_483_228_800_000, "Sun, 01 Jan 2017 00:00:00 +0000"),
+    "the day that Samoa left out": (1_325_239_200_000, "Fri, 30 Dec 2011 10:00:00 +0000"),
+    "the last second of 32 bits": (2_147_483_647_000, "Tue, 19 Jan 2038 03:14:07 +0000"),
+    "a leap day": (1_709_164_800_000, "Thu, 29 Feb 2024 00:00:00 +0000"),
+}
+
+
+@pytest.fixture(params=_ZONES)
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A time zone of the process."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("moment", _MOMENTS)
+def test_dates_are_right_in_every_zone(zone: str, moment: str) -> None:
+    at, shown = _MOMENTS[moment]
+    assert parsedate_to_datetime(date_time(Millis(at))) == parsedate_to_datetime(shown)
+    day = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    steps = [journey.Deferred(Millis(at), "x@remote.test", "later", Millis(at))]
+    told = timeline.render(steps, "en", 200)
+    assert day.strftime("%Y-%m-%d %H:%M:%S UTC") in told
+    assert day.strftime("%Y-%m-%d") in told
+
+
+def test_a_process_that_changes_its_zone_keeps_to_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries, and the dates of a report, over a change of the zone and the end of summer time."""
+
+    async def work(post: Post) -> list[str]:
+        await post.post("x@remote.test", id=ID)
+        await post.settle()
+        for name in ("Europe/Berlin", "Pacific/Apia"):
+            monkeypatch.setenv("TZ", name)
+            time.tzset()
+            await post.clock.run_for(hours=3, sleepers=1)
+        (report,) = await post.reports()
+        assert report.recipients[0].will_retry_until == post.clock.now() - 6 * 3_600_000 + 5 * 86_400_000
+        return [step.because for step in await post.steps(ID) if isinstance(step, journey.Deferred)]
+
+    with ScriptedHost() as host:
+        port = host.port
+    try:
+        tries = with_courier(tmp_path, port, work, now=1_792_882_800_000)  # 25 October 2026, 01:00 in Berlin
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert len(tries) == 7, "at once, and after 5, 15, 35, 75, 135 and 255 minutes"
+
+
+def test_the_dates_of_a_server_are_utc_wherever_it_runs(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
+    class Elsewhere(Ekiden):
+        def _environment(self) -> dict[str, str]:
+            return {**super()._environment(), "TZ": "XXX-13:07:11"}
+
+    server = Elsewhere(tmp_path / "ekiden", certificate, Settings(doors=("mx", "submissions", "imaps"), accounts=("alice",)))
+    before = datetime.now(UTC).replace(microsecond=0)
+    with server.smtp("submissions", "alice") as client:
+        client.sendmail("alice@one.test", ["alice@one.test"], b"Subject: x\r\n\r\nhello\r\n")  # submission adds the Date
+    (raw,) = server.wait_inbox("alice", 1)
+    after = datetime.now(UTC)
+    message = message_from_bytes(raw)
+    dates = [message["date"], message["received"].rpartition(";")[2].strip()]
+    with server.imap("alice") as reader:
+        reader.select("INBOX", readonly=True)
+        (fetched,) = reader.fetch("1", "(INTERNALDATE)")[1]
+    assert isinstance(fetched, bytes)
+    internal = Internaldate2tuple(fetched)
+    trace = server.command("message", "trace", message["message-id"])
+    log = server.log()
+    server.stop()
+    assert all(before <= parsedate_to_datetime(each) <= after for each in dates), dates
+    assert internal is not None
+    assert before.timestamp() <= time.mktime(internal) <= after.timestamp()
+    hours = {before.strftime("%Y-%m-%d"), after.strftime("%Y-%m-%d")}
+    assert any(hour in trace for hour in hours), trace
+    assert any(hour in log for hour in hours), log

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import NewType, Protocol
 
 Millis = NewType("Millis", int)
 """Milliseconds since 1970-01-01 00:00 UTC."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999  # 9999-12-31
+
+
+def moment(at: Millis) -> datetime:
+    """That time in UTC. Not by the C library, which counts leap seconds where the zone of the process does ("right/UTC")."""
+    return _EPOCH + timedelta(milliseconds=min(max(at, 0), _LAST_MS))
 
 
 class Clock(Protocol):

@@ -8,11 +8,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import msgspec
 
-from ekiden.base.clock import Millis
+from ekiden.base.clock import Millis, moment
 from ekiden.base.texts import has_text, text
 from ekiden.base.units import duration_text
 from ekiden.mail.journey import (
@@ -73,7 +72,7 @@ def sentence(step: Step, lang: str = "en") -> str:
         if name in fields and has_text(f"timeline.word.{fields[name]}"):
             fields[name] = text(f"timeline.word.{fields[name]}", lang)
     if isinstance(step, Deferred):
-        fields["due_at"] = _moment(step.due_at).strftime("%Y-%m-%d %H:%M:%S UTC")
+        fields["due_at"] = moment(step.due_at).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(step, ContentReceived):
         fields["size"] = f"{step.size:,}"
     if isinstance(step, Amended):
@@ -154,11 +153,11 @@ def wrap(shown: str, width: int) -> list[str]:
 
 
 def _line(step: Step, lang: str) -> Line:
-    moment = _moment(step.at)
+    at = moment(step.at)
     return Line(
         at=step.at,
-        day=moment.strftime("%Y-%m-%d"),
-        time=moment.strftime("%H:%M:%S.") + f"{step.at % 1000:03d}",
+        day=at.strftime("%Y-%m-%d"),
+        time=at.strftime("%H:%M:%S.") + f"{step.at % 1000:03d}",
         layer=text(f"timeline.{step.LAYER}", lang, protocol=_protocol(step)).strip(" "),
         sentence=sentence(step, lang),
         rfc=_rfc(step),
@@ -221,10 +220,6 @@ def _fields(step: Step) -> Iterator[tuple[str, object]]:
 
 def _tag(step: Step) -> str:
     return str(step.__struct_config__.tag)
-
-
-def _moment(at: Millis) -> datetime:
-    return datetime.fromtimestamp(at // 1000, UTC)
 
 
 def _span(millis: int) -> str:

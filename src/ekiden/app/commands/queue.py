@@ -5,14 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from ekiden.app.clock import SystemClock
 from ekiden.app.commandline import Cli, Failure, Misuse, common, progress, run
-from ekiden.base.clock import Millis
+from ekiden.base.clock import Millis, moment
 from ekiden.base.ids import EnvelopeId, id_text
 from ekiden.mail.journey import Handled
 from ekiden.store import journeys, poison, queue
@@ -120,5 +119,5 @@ def _wanted(cli: Cli, tx: Tx, id: str) -> list[EnvelopeId]:
 
 def _row(cli: Cli, one: Waiting) -> tuple[object, ...]:
     sender = one.sender if cli.as_json else f"<{one.sender}>"
-    due: object = one.due_at if cli.as_json else datetime.fromtimestamp(one.due_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    due: object = one.due_at if cli.as_json else moment(one.due_at).strftime("%Y-%m-%d %H:%M:%S")
     return id_text(one.envelope), one.status, sender, one.recipient, one.next_hop, one.attempts, due, one.reply
