@@ -81,6 +81,7 @@ PEERS = {
     "mounts": Peer(needs=private_mounts),
     "cgroups": Peer(needs=control_groups),
     "strace": Peer(needs=tracing),
+    "ext4": Peer(needs=lambda: None if shutil.which("mkfs.ext4") and Path("/dev/loop-control").exists() else "needs ext4 on a loop device"),
 }
 
 

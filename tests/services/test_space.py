@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ekiden.services.space import Floor, Space
+from ekiden.services.space import Floor, Space, is_closed
 from ekiden.smtp import replies
 
 _MIB = 1024 * 1024
@@ -76,6 +76,37 @@ def test_damage_is_not_healed_by_space() -> None:
     assert space.refusal == replies.LOCAL_ERROR
     assert space.because == "damage"
     assert told == ["mail-refused"]
+
+
+def test_a_file_system_that_takes_no_writing_takes_no_mail_and_is_tried_until_it_does() -> None:
+    told: list[tuple[str, object]] = []
+    closed, thorough = [False], []
+
+    def is_closed(folder: Path, well: bool) -> bool:
+        thorough.append(well)
+        return closed[0] and well  # as ext4 after an error: it says so only to who writes
+
+    def log(event: str, **more: object) -> None:
+        told.append((event, more.get("because")))
+
+    space = Space([Path("/one")], Floor(), log, measure=lambda folder: Disk(), closed=is_closed)
+    for _ in range(20):
+        space.look()
+    assert thorough.count(True) == 2  # not more often than that while all is well
+    closed[0] = True
+    for _ in range(12):
+        space.look()
+    assert (space.refusal, space.because) == (replies.LOCAL_ERROR, "read-only")
+    closed[0] = False
+    space.look()
+    assert space.takes_mail
+    assert told == [("mail-refused", "read-only"), ("mail-taken-again", None)]
+
+
+def test_whether_a_folder_takes_writing_is_tried_without_leaving_anything(tmp_path: Path) -> None:
+    assert not is_closed(tmp_path, True)
+    assert list(tmp_path.iterdir()) == []
+    assert is_closed(Path("/proc/self/fd"), True) is False  # another error than a closed file system is for others to tell
 
 
 def test_what_cannot_be_measured_stays_as_it_was() -> None:

@@ -40,6 +40,7 @@ Both answer with JSON, 200 where all is well and 503 where it is not.
 | `starting` | the doors are not open yet |
 | `stopping` | a stop signal came; open conversations are being ended |
 | `space`, `inodes` | less is free than `limits.free_space` and `limits.free_percent` want |
+| `read-only` | the file system of the store takes no writing, as after an error of its disk; mail is taken again by itself once it does |
 | `memory` | what may be used of it is used to more than `limits.memory_percent` |
 | `damage` | the store has shown damage |
 | `store` | the store could not be read just now |

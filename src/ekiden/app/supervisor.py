@@ -23,7 +23,7 @@ from ekiden.app.config import Config, show
 from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
 from ekiden.app.expiry import Standing
 from ekiden.app.notify import Notifier
-from ekiden.app.privileges import drop_privileges
+from ekiden.app.privileges import acting_as, drop_privileges
 from ekiden.app.reload import Outcomes, Reread, what_can_change
 from ekiden.app.roles import Part, parts
 from ekiden.app.sockets import Holder, open_all, stop_listening, take_inherited
@@ -54,10 +54,12 @@ def serve(config: Config, reread: Reread, environ: MutableMapping[str, str] = os
 
         return run(config, reread=reread, inherited=inherited, notifier=notifier)
     data = Path(config.data_dir)
-    prepare_data_dir(data, development=False)
-    locks = [lock_data_dir(data)]
+    locks: list[int] = []
     try:
-        locks.append(outwait_former(data))
+        with acting_as(config.user, data):
+            prepare_data_dir(data, development=False)
+            locks.append(lock_data_dir(data))
+            locks.append(outwait_former(data))
         holder = open_all(config, config.processes, reuse_port=True, held=inherited)
         if config.user is not None and os.geteuid() == 0:
             drop_privileges(config.user)

@@ -174,7 +174,7 @@ class House:
 
         self.kept = kept = _kept(config)
         floor = Floor(config.limits.free_space, config.limits.free_percent)
-        self.space = Space(kept.folders, floor, log, note=kept.folders[-1] / DAMAGE)
+        self.space = Space(kept.folders, floor, log, note=(kept.database or kept.blobs).parent / DAMAGE)
         self.database = open_database(config.store_url, Options(on_fatal=fatal, on_damage=self.space.damaged))
         self.blobs = FileBlobs(kept.blobs, on_fatal=fatal)
         self.space.look()
@@ -291,6 +291,7 @@ class House:
 
     def door(self, name: str) -> Door:
         """The door of one kind of listener (DOORS)."""
+        self.context(name)  # now: by the first handshake other files may lie there
         if name == "mx":
             return self._smtp_door(mx.MX, secure=False)
         if name in ("submission", "submissions"):
@@ -461,11 +462,12 @@ def _outside(config: Config, mode: Mode) -> Outside:
 
 
 def _kept(config: Config) -> Kept:
-    """The folders that mail goes to: that of the blobs, and last that of a database in a file."""
+    """Where mail goes to; each folder may lie on a disk of its own."""
     data = Path(config.data_dir)
     scheme, _, rest = config.store_url.partition("://")
     database = Path(rest) if scheme == "sqlite" else None
-    return Kept(database, data / "blobs", list(dict.fromkeys([data, database.parent] if database is not None else [data])))
+    folders = [data, data / "blobs", *([database.parent] if database is not None else [])]
+    return Kept(database, data / "blobs", list(dict.fromkeys(folders)))
 
 
 def _certificate(config: Config) -> Certificate | None:

@@ -27,7 +27,7 @@ from ekiden.app.config import Config
 from ekiden.app.data_dir import lock_data_dir, outwait_former, prepare_data_dir
 from ekiden.app.expiry import Standing, watch_expiry, watch_files
 from ekiden.app.notify import Notifier
-from ekiden.app.privileges import drop_privileges
+from ekiden.app.privileges import acting_as, drop_privileges
 from ekiden.app.reload import Outcomes, Reread, what_can_change
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.sockets import Holder, Sockets, open_all
@@ -94,11 +94,13 @@ def run(
     around: what stands around the house while it lives, and the mode that follows from it. inherited: sockets of systemd's.
     Raises ConfigError for what makes serving impossible.
     """
-    prepare_data_dir(Path(config.data_dir), development=development)
     data = Path(config.data_dir)
-    locks = [lock_data_dir(data)]
+    locks: list[int] = []
     try:
-        locks.append(outwait_former(data))
+        with acting_as(config.user, data):
+            prepare_data_dir(data, development=development)
+            locks.append(lock_data_dir(data))
+            locks.append(outwait_former(data))
         holder = open_all(config, 1, held=inherited)
         if config.user is not None and os.geteuid() == 0:
             drop_privileges(config.user)

@@ -9,9 +9,11 @@ Source: RFC 9051 §6.3, §6.4, RFC 3501 §2.3, RFC 1939 §3.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
 from ekiden.base import failpoints
 from ekiden.base.clock import Clock, Millis
+from ekiden.base.errors import StoreError
 from ekiden.base.ids import AccountId, EnvelopeId, IdMaker, MailboxId, ModSeq, Uid, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import Path, parse_mailbox
@@ -194,7 +196,8 @@ class Mailboxes:
 
         snapshot = await self._database.read(work)
         if not read_only and snapshot.recent_from < snapshot.uid_next:
-            await self.recent_shown(snapshot.id)
+            with suppress(StoreError):  # then it stays recent; nobody is kept from reading by a disk that takes no writing
+                await self.recent_shown(snapshot.id)
         return snapshot
 
     async def recent_shown(self, mailbox: MailboxId) -> None:

@@ -8,6 +8,7 @@ Source: reliability.md §1.3 (C5, C10).
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ekiden.smtp import replies
 from ekiden.smtp.replies import Reply
 
 LOOK_S = 1.0
+_THOROUGH = 10  # every so many looks
 _ROOM_TO_RETURN = 1.05  # so much more than the floor has to be free before mail is taken again, so that it does not flutter
 
 
@@ -56,6 +58,18 @@ class Floor:
         return "inodes" if of.f_files and of.f_favail < times * of.f_files * self.percent / 100 else ""
 
 
+def is_closed(folder: Path, thorough: bool) -> bool:
+    """Whether the file system of a folder takes no writing. thorough: try it; some that an error has closed do not say so otherwise."""
+    try:
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return True
+        if thorough:  # a file without a name: nothing is left of it
+            os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 class Space:
     """The state of one process. refusal: what a sender of new mail hears, or None while there is room and the store is sound.
 
@@ -71,6 +85,7 @@ class Space:
         *,
         note: Path | None = None,
         measure: Callable[[Path], Measures] = os.statvfs,
+        closed: Callable[[Path, bool], bool] = is_closed,
     ) -> None:
         self.refusal: Reply | None = None
         self.because = ""
@@ -79,6 +94,8 @@ class Space:
         self._log = log
         self._note = note
         self._measure = measure
+        self._closed = closed
+        self._looks = 0
         self._damage = ""
         self._lacking = ""
         self._memory_short = False
@@ -120,8 +137,12 @@ class Space:
             return
         times = _ROOM_TO_RETURN if self._lacking else 1.0
         lacking = ""
+        thorough = self._lacking == "read-only" or self._looks % _THOROUGH == 0
+        self._looks += 1
         for folder in self._folders:
             try:
+                if self._closed(folder, thorough):
+                    lacking = "read-only"
                 lacking = lacking or self._floor.lacks(self._measure(folder), times)
             except OSError as error:
                 self._log("space-unknown", level="warning", folder=str(folder), because=error.strerror)
@@ -143,4 +164,10 @@ class Space:
             self._log("mail-taken-again", level="warning")
 
 
-_REPLIES = {"space": replies.STORAGE_FULL, "inodes": replies.STORAGE_FULL, "memory": replies.MEMORY_SHORT, "damage": replies.LOCAL_ERROR}
+_REPLIES = {
+    "space": replies.STORAGE_FULL,
+    "inodes": replies.STORAGE_FULL,
+    "read-only": replies.LOCAL_ERROR,
+    "memory": replies.MEMORY_SHORT,
+    "damage": replies.LOCAL_ERROR,
+}

@@ -87,7 +87,8 @@ class Changes:
             self._loop.remove_reader(self._sock)
             self._sock.close()
             self._sock = None
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that takes no writing; the next start removes it
+                self._path.unlink(missing_ok=True)
 
     def _others(self) -> list[str]:
         """The sockets of the other processes, looked for once a second."""
