@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash.faults import Failing, processes
-from tests.crash.ledger.run import Run, remote_host, settings
+from tests.crash.ledger.run import Run, begin, remote_host, settings
 
 _WHO = ("worker", "supervisor", "all")
 _AT_LEAST = 4
@@ -37,7 +37,7 @@ def _strike(server: Failing, who: str, dice: random.Random) -> None:
     pytest.param(2, 60, marks=pytest.mark.nightly),
 ])
 def test_however_often_it_is_killed_all_counters_stay_at_zero(
-    tmp_path: Path, certificate: tuple[Path, Path, Path], count: int, seconds: int
+    tmp_path: Path, certificate: tuple[Path, Path, Path], people: Path, count: int, seconds: int
 ) -> None:
     seed = int(os.environ.get("EKIDEN_SEED") or random.SystemRandom().getrandbits(32))
     print(f"EKIDEN_SEED={seed}")
@@ -45,7 +45,7 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
     first = dice.sample(_WHO, len(_WHO))  # each at least once
     struck: list[str] = []
     with remote_host() as host:
-        server = Failing(tmp_path / "ekiden", certificate, settings(host, count))
+        server = Failing(begin(people, tmp_path / "ekiden"), certificate, settings(host, count))
         server.serving(count + (count > 1))
         with Run(server, host, tmp_path / "ledgers", name=f"loop{seed}") as run:
             run.look()
