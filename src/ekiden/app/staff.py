@@ -93,6 +93,7 @@ def work(handed: str) -> int:
     sockets = {name: [socket.socket(fileno=number) for number in numbers] for name, numbers in given["sockets"].items()}
     for sock in [sock for group in sockets.values() for sock in group]:
         sock.set_inheritable(False)
+        sock.setblocking(False)  # before dup() makes it block: our predecessor accepts on the same one, and would wait there for ever
         sock.setblocking(False)  # as it is: a copy of one that believes to block would make it block in all processes that share it
     os.set_inheritable(int(given["lock"]), False)  # open until we end: who serves here next waits for that
     own = [Endpoint(host, port) for host, port in given["own"]]
