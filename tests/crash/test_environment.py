@@ -111,8 +111,12 @@ def test_everything_odd_at_once(certificate: tuple[Path, Path, Path]) -> None:
 
         class Here(Odd):
             surroundings = {**POSIX, "TMPDIR": "/nonexistent"}
+            before = ["unshare", "--uts"]
 
-        _serves(Here(folder, moved, _settings(host, network)), host)
+        server = Here(folder, moved, _settings(host, network))
+        run(["nsenter", f"--uts=/proc/{server.pid}/ns/uts", "hostname", "a-new-name"])
+        _serves(server, host)
+        assert [line for line in host.heard if line.startswith("EHLO") and line != "EHLO mx.one.test"] == []
 
 
 @pytest.mark.nightly
@@ -142,6 +146,7 @@ def test_without_ipv6(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> N
         _serves(Ekiden(tmp_path / "ekiden", certificate, _settings(host, network)), host)
 
 
+@pytest.mark.nightly
 @pytest.mark.peer("root")
 @pytest.mark.timeout(120)
 def test_the_host_gets_another_name_while_we_serve(tmp_path: Path, certificate: tuple[Path, Path, Path]) -> None:
