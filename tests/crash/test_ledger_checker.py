@@ -340,7 +340,7 @@ def test_what_waits_is_found_with_its_recipient(tmp_path: Path) -> None:
     assert [copy.destination for copy in collect.queued(tmp_path / "ekiden.db")] == ["x@two.test"] * store_of_mail.QUEUED
     _run("UPDATE delivery SET due_at = 1")(tmp_path)
     assert not collect.at_rest(tmp_path / "ekiden.db")
-    _run(f"UPDATE delivery SET due_at = {int((time.time() + 3_600) * 1000)}")(tmp_path)
+    _run("UPDATE delivery SET due_at = (unixepoch() + 3600) * 1000")(tmp_path)
     assert collect.at_rest(tmp_path / "ekiden.db")
     _run("UPDATE delivery SET lease_until = 1")(tmp_path)
     assert not collect.at_rest(tmp_path / "ekiden.db")
