@@ -105,7 +105,7 @@ def test_many_large_messages_in_little_memory(
             server.kill()
 
 
-def test_above_its_share_new_connections_and_new_mail_wait_and_readers_go_on(
+def test_above_its_share_new_connections_hear_421(
     tmp_path: Path, certificate: tuple[Path, Path, Path]
 ) -> None:
     settings = Settings(doors=("mx", "imaps"), more={"limits": ['memory = "1MB"']})
