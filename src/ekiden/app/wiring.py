@@ -146,9 +146,14 @@ class House:
         self.policies = Chain(judges, asyncio.timeout, self.judging)
         self.own_people = Chain(own, asyncio.timeout, self.judging)
         self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=f"{config.hostname}/{node}")
-        limits = config.limits
         self.seats = Seats()
-        self.mailboxes = Mailboxes(
+        self.mailboxes = self._make_mailboxes()
+        self._own: list[tuple[Ip, int]] = []
+        self._wakers: list[Callable[[], None]] = []
+
+    def _make_mailboxes(self) -> Mailboxes:
+        limits = self.config.limits
+        return Mailboxes(
             self.database,
             self.blobs,
             self.changes,
@@ -156,11 +161,9 @@ class House:
             self.ids,
             MailboxLimits(limits.mailboxes, limits.keywords, limits.mailbox_name, limits.mailbox_levels, limits.message_size),
             space=self.space,
-            log=log,
+            log=self.log,
             intakes=self.intakes,
         )
-        self._own: list[tuple[Ip, int]] = []
-        self._wakers: list[Callable[[], None]] = []
 
     def _open_store(self, on_fatal: Callable[[], None]) -> None:
         """The database, the files of large messages, and the eye on their disks."""
