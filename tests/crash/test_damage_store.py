@@ -18,7 +18,7 @@ from ekiden.store.database import open_database
 from ekiden.store.inspect import inspect
 from ekiden.store.salvage import Salvage
 
-PAGE = 4096
+PAGE = 16_384
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_a_message_from_banner_to_goodbye(cut: Cut) -> None:
 def test_a_small_message_comes_in_one_piece() -> None:
     at = desk()
     at.tell(*TX, b"DATA\r\n", b"a\r\n" * 1000 + b".\r\n")
-    assert at.events[-2:] == [BodyChunk(b"a\r\n" * 1000), BodyEnd(3000, None)]
+    assert at.events[-2:] == [BodyChunk(b"a\r\n" * 1000), BodyEnd(3000, None, 1000)]
 
 
 def test_replies_of_a_group_leave_together() -> None:
@@ -341,7 +341,7 @@ def test_lmtp_answers_for_each_recipient() -> None:
     at.tell(b"LHLO c.test\r\n", TX[1], TX[2] * 2, b"DATA\r\n")
     at.machine.receive(b"x\r\n.\r\n")
     assert at.machine.next_event() == BodyChunk(b"x\r\n")
-    assert at.machine.next_event() == BodyEnd(3, None)
+    assert at.machine.next_event() == BodyEnd(3, None, 1)
     at.machine.answer_recipient(replies.OK)
     assert codes(at.machine.take_output()) == ["250 2.0.0"]
     at.machine.answer_recipient(replies.MAILBOX_FULL)

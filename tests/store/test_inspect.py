@@ -56,7 +56,7 @@ def test_a_whole_store_has_no_finding_and_stays_as_it_was(tmp_path: Path) -> Non
     (_sql("UPDATE mailbox SET uid_next = 3 WHERE name = 'INBOX'"), "mailbox"),
     (_sql("UPDATE mailbox SET messages = messages + 1 WHERE name = 'Sent'"), "mailbox"),
     (_sql("PRAGMA writable_schema = ON", "DELETE FROM sqlite_schema WHERE name = 'entry_of_message'"), "database"),
-    (lambda folder: os.truncate(folder / "ekiden.db", 300 * 4096), "database"),
+    (lambda folder: os.truncate(folder / "ekiden.db", 75 * 16_384), "database"),
     (lambda folder: (folder / "ekiden.db").unlink(), "files"),
     (_old_stranger, "orphan"),
 ])

@@ -98,12 +98,13 @@ def decode_parts(row: bytes) -> Part:
         raise BadValue("part tree", row, str(error)) from error
 
 
-def parse_message(raw: bytes, headers: Headers | None = None) -> Part:
-    """The tree of a whole message. headers: what parse_headers(raw) gave, if the caller has it already."""
+def parse_message(raw: bytes, headers: Headers | None = None, lines: int | None = None) -> Part:
+    """The tree of a whole message. headers: what parse_headers(raw) gave, lines: raw.count(b"\n"), if the caller has them already."""
     known = parse_headers(raw) if headers is None else headers
     content = _content(known, in_digest=False)
     if content.type not in _CONTAINERS:
-        return _part(known, 0, len(raw), raw.count(b"\n", known.body_at), content)
+        count = raw.count(b"\n", known.body_at) if lines is None else lines - raw.count(b"\n", 0, known.body_at)
+        return _part(known, 0, len(raw), count, content)
     return _Tree(raw).grow(_Node(known, 0, len(raw), 0, content))
 
 

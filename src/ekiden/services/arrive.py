@@ -45,7 +45,8 @@ _DELIVERED_TO_BYTES = len("Delivered-To: \r\n")
 class Incoming(NamedTuple):
     """A message at its final dot. routes: for each recipient of the envelope, in order; none for one to discard.
 
-    mends: complete it (submission). owned: the addresses of the signed-in account. steps: the journey so far.
+    mends: complete it (submission). owned: the addresses of the signed-in account. steps: the journey so far. lines: how many line
+    ends the content has, where that is known.
     """
 
     envelope: Envelope
@@ -53,6 +54,7 @@ class Incoming(NamedTuple):
     steps: list[journey.Step]
     owned: frozenset[str] = frozenset()
     mends: bool = False
+    lines: int | None = None
 
 
 class Placement(NamedTuple):
@@ -121,7 +123,7 @@ class Arrivals:
             return self._discarded(envelope)
         raw = await intake.read_back()
         measures.RECEIVED_BYTES.of(envelope.peer.listener).value += len(raw)
-        analysis = await self._analyse(raw)
+        analysis = await self._analyse(raw, lines=incoming.lines)
         steps = incoming.steps
         steps.append(journey.ContentReceived(self._clock.now(), len(raw), analysis.message_id))
         refusal = self._sane(analysis)
@@ -193,11 +195,11 @@ class Arrivals:
             return replies.HEADER_TOO_BIG
         return None
 
-    async def _analyse(self, raw: bytes, top: int = 0) -> Analysis:
+    async def _analyse(self, raw: bytes, top: int = 0, lines: int | None = None) -> Analysis:
         """The facts of a message; top: how many of its first bytes are prefix and not content."""
         if len(raw) <= INLINE_BYTES:
-            return analyse(raw, top)
-        return await asyncio.to_thread(analyse, raw, top)
+            return analyse(raw, top, lines)
+        return await asyncio.to_thread(analyse, raw, top, lines)
 
     async def _judge(self, incoming: Incoming, analysis: Analysis, size: int, policies: Chain | None) -> Judgement:
         if policies is None or not policies.has(Stage.MESSAGE):

@@ -36,15 +36,15 @@ class Analysis(NamedTuple):
     parts: bytes
 
 
-def analyse(raw: bytes, top: int = 0) -> Analysis:
+def analyse(raw: bytes, top: int = 0, lines: int | None = None) -> Analysis:
     """Read a message as it came, CRLF line ends. Never raises for its content; linear in its size.
 
     top: how many of the first bytes are header fields that we have put on top; they count for what readers see (ENVELOPE),
-    but not for the offsets into the content.
+    but not for the offsets into the content. lines: how many line feeds raw has, where that is known and top is 0.
     """
     headers = parse_headers(raw)
     content = raw[top:] if top else raw
-    tree = parse_message(content, None if top else headers)
+    tree = parse_message(content, None if top else headers, lines)
     subject = headers.first(b"subject")
     message_id = headers.first(b"message-id")
     date = headers.first(b"date")

@@ -12,6 +12,7 @@ import re
 from ekiden.smtp.replies import BARE_LINE_END, CONTENT_LINE_TOO_LONG, MESSAGE_TOO_BIG, NUL_IN_CONTENT, Reply
 
 _END = b"\r\n.\r\n"
+_DOTTED = b"\r\n."
 _DOT = 0x2E
 # Without all other bytes, content is "CRLF CRLF …"; where also no CR stands without LF, no LF can stand without CR.
 _NOT_MARKS = bytes(byte for byte in range(256) if byte not in b"\0\r\n")
@@ -25,18 +26,20 @@ class ContentReader:
     limit is read and thrown away, so that the conversation can go on, before it is given up.
 
     After each read(): chunk is content without dot-stuffing, to be stored, b"" once there is a problem; size is all content so
-    far, also what was thrown away; problem is the reply that the message must get; ended is true after the final dot; lost is
-    true where the content was given up, so that the connection can only be closed.
+    far, also what was thrown away; lines is how many CRLF it has, while there is no problem; problem is the reply that the message
+    must get; ended is true after the final dot; lost is true where the content was given up, so that the connection can only be
+    closed.
     """
 
     __slots__ = (
         "_carry", "_excess", "_fresh", "_limit", "_line_bytes", "_line_so_far", "_skip",
-        "chunk", "ended", "lost", "problem", "size",
+        "chunk", "ended", "lines", "lost", "problem", "size",
     )  # fmt: skip
 
     def __init__(self, limit: int, line_bytes: int = 0, excess_bytes: int = 1 << 20) -> None:
         self.chunk = b""
         self.size = 0
+        self.lines = 0
         self.problem: Reply | None = None
         self.ended = False
         self.lost = False
@@ -63,21 +66,29 @@ class ContentReader:
             buffer = self._carry + (buffer[at:] if at else buffer)
             self._carry = b""
             at = 0
-        end = buffer.find(_END, at)
-        if end >= 0:
-            self.ended = True
-            self._keep(buffer[at : end + 2])
-            return given - (len(buffer) - end - len(_END))
+        # Mostly no line begins with a dot but the last one: then one search from the end is all.
+        dotted = buffer.rfind(_DOTTED, at)
+        stuffed = False
+        if dotted >= 0:
+            end = len(buffer) - len(_END)
+            stuffed = buffer.rfind(_DOTTED, at, dotted + 2) >= 0
+            if stuffed or dotted != end or not buffer.endswith(_END):
+                end = buffer.find(_END, at)
+                stuffed = True
+            if end >= 0:
+                self.ended = True
+                self._keep(buffer[at : end + 2], stuffed)
+                return given - (len(buffer) - end - len(_END))
         held = _held(buffer, at)
         cut = len(buffer) - held
         self._carry = buffer[cut:]
-        self._keep(buffer[at:cut] if at or held else buffer)
+        self._keep(buffer[at:cut] if at or held else buffer, stuffed)
         return given
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: bytes, stuffed: bool) -> None:
         """Undo the stuffing of one piece and judge it; a piece never ends inside CRLF, nor inside CRLF and dot."""
-        if piece.rfind(b"\r\n.") >= 0:
-            piece = piece.replace(b"\r\n.", b"\r\n")
+        if stuffed:
+            piece = piece.replace(_DOTTED, b"\r\n")
         if self._skip and piece:
             piece, self._skip = piece[self._skip :], 0
         self.size += len(piece)
@@ -94,8 +105,10 @@ class ContentReader:
     def _judge(self, piece: bytes) -> Reply | None:
         if self.size > self._limit:
             return MESSAGE_TOO_BIG
-        if holds_bad_marks(piece):
+        lines = count_lines(piece)
+        if lines < 0:
             return NUL_IN_CONTENT if b"\0" in piece else BARE_LINE_END
+        self.lines += lines
         if self._line_bytes and self._is_line_too_long(piece):
             return CONTENT_LINE_TOO_LONG
         return None
@@ -120,10 +133,16 @@ class ContentReader:
         return False
 
 
+def count_lines(piece: bytes) -> int:
+    """How many CRLF there are; -1 where there is a NUL, or a CR or LF that is not part of CRLF."""
+    marks = piece.translate(None, _NOT_MARKS)
+    count = len(marks) >> 1
+    return -1 if marks != b"\r\n" * count or _BARE_CR.search(piece) is not None else count
+
+
 def holds_bad_marks(piece: bytes) -> bool:
     """A NUL, or a CR or LF that is not part of CRLF."""
-    marks = piece.translate(None, _NOT_MARKS)
-    return marks != b"\r\n" * (len(marks) >> 1) or _BARE_CR.search(piece) is not None
+    return count_lines(piece) < 0
 
 
 def _held(buffer: bytes, at: int) -> int:

@@ -32,7 +32,7 @@ class BodyChunk:
 
 @dataclass(frozen=True, slots=True)
 class BodyEnd:
-    """The message is complete. size: bytes of content, also of what was thrown away.
+    """The message is complete. size: bytes of content, also of what was thrown away; lines: how many lines it has.
 
     problem: where not None, nothing may be stored and this is the reply to give.
     Answer: answer(); in LMTP answer_recipient() once for each accepted recipient, or answer() for all of them.
@@ -40,6 +40,7 @@ class BodyEnd:
 
     size: int
     problem: Reply | None
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -546,7 +546,7 @@ class SmtpServer:
         self._replies_due = self._recipients if self._is_lmtp else 1
         self._lost_sync = content.lost
         self._question = self._body_answered
-        end = BodyEnd(content.size, content.problem)
+        end = BodyEnd(content.size, content.problem, content.lines)
         if chunk is None:
             return end
         self._pending = end

@@ -337,13 +337,13 @@ class SmtpSession:
         if transaction is None or transaction.intake is None:
             self._machine.answer(replies.LOCAL_ERROR if transaction is None else transaction.failure)
             return
-        reply = await self._arrive(transaction, transaction.intake)
+        reply = await self._arrive(transaction, transaction.intake, event.lines)
         self._machine.answer(reply)
         self._dots.count(reply.code, self._clock.monotonic() - began)
         if failpoints.armed:
             await self._pass("K10")
 
-    async def _arrive(self, transaction: _Transaction, intake: Intake) -> Reply:
+    async def _arrive(self, transaction: _Transaction, intake: Intake, lines: int) -> Reply:
         services = self._services
         envelope = Envelope(
             services.ids.envelope_id(),
@@ -354,7 +354,8 @@ class SmtpSession:
             transaction.body,
             transaction.utf8,
         )
-        incoming = Incoming(envelope, tuple(transaction.routes), [*self._steps, *transaction.steps], self._owned(), services.rules.mends)
+        steps = [*self._steps, *transaction.steps]
+        incoming = Incoming(envelope, tuple(transaction.routes), steps, self._owned(), services.rules.mends, lines)
         try:
             return await services.arrivals.arrive(incoming, intake, services.policies)
         except StoreError as error:
