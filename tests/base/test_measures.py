@@ -44,7 +44,7 @@ def test_names_follow_the_rules_of_prometheus() -> None:
     assert len(found) > 30
     assert len(set(names)) == len(names)
     for each in found:
-        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", each.about.name)
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", each.about.name)
         assert each.about.name.endswith("_total") is (each.kind == "counter"), each.about.name
         assert each.about.doc.endswith("."), each.about.name
         assert not {"le", "quantile", "worker"} & set(each.about.labels)

@@ -23,6 +23,7 @@ from ekiden.testing.peers import ScriptedHost
 
 POSIX = {"LC_ALL": "POSIX", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 """Nothing but ASCII, and no help from Python."""
+PROJECT = Path(__file__).resolve().parents[2]
 TEMPORARY = ("/tmp", "/var/tmp")
 
 
@@ -64,8 +65,17 @@ def _no_place_for_temporary_files(certificate: tuple[Path, Path, Path], how: str
     with own_mounts():
         run(["mount", "-t", "tmpfs", "-o", "size=60M,mode=0700", "tmpfs", "/mnt"])
         moved = [Path(shutil.copy(file, "/mnt")) for file in certificate]
+        run(["mkdir", "/mnt/project"])
+        run(["mount", "--bind", str(PROJECT), "/mnt/project"])
         for folder in TEMPORARY:
-            run(["mount", "-t", "tmpfs", "-o", "size=16k,nr_inodes=4" if how == "full" else "ro", "tmpfs", folder])
+            within = PROJECT.is_relative_to(folder)  # then the project itself would be gone
+            kind = "size=16k,nr_inodes=4" if how == "full" and not within else "size=64k,nr_inodes=12"
+            run(["mount", "-t", "tmpfs", "-o", kind, "tmpfs", folder])
+            if within:
+                PROJECT.mkdir(parents=True)
+                run(["mount", "--bind", "/mnt/project", str(PROJECT)])
+            if how != "full":
+                run(["mount", "-o", "remount,ro", "tmpfs", folder])
         if how == "full":
             for folder in TEMPORARY:
                 Path(folder, "ballast").touch()

@@ -60,11 +60,12 @@ def serve(config: Config, reread: Reread, environ: MutableMapping[str, str] = os
             prepare_data_dir(data, development=False)
             locks.append(lock_data_dir(data))
             locks.append(outwait_former(data))
-        holder = open_all(config, config.processes, reuse_port=True, held=inherited)
-        if config.user is not None and os.geteuid() == 0:
-            drop_privileges(config.user)
-        remove_left(data / "blobs")
-        return Supervisor(config, holder, reread, notifier, locks[1]).run()
+        with _Signals() as signals:  # before anybody can connect: who sees the doors open may want them shut
+            holder = open_all(config, config.processes, reuse_port=True, held=inherited)
+            if config.user is not None and os.geteuid() == 0:
+                drop_privileges(config.user)
+            remove_left(data / "blobs")
+            return Supervisor(config, holder, reread, notifier, locks[1]).run(signals)
     finally:
         for lock in locks:
             os.close(lock)
@@ -126,21 +127,20 @@ class Supervisor:
         self.on_told[TOLD] = self._board.hear
         self._shown = BoardThread(self._board, config.listeners.metrics, self._log)
 
-    def run(self) -> int:
+    def run(self, signals: _Signals) -> int:
         """Until SIGTERM or SIGINT; the exit status."""
-        with _Signals() as signals:
-            self._selector.register(signals.fileno(), selectors.EVENT_READ, None)
-            self._outcomes = Outcomes(self._run_dir.parent)
-            self._log("supervising", processes=len(self._shift.places))
-            self._shown.start()
-            while not self._stopping:
-                for number in signals.came():
-                    self._reload_wanted |= number == signal.SIGHUP
-                    self._stopping |= number in (signal.SIGTERM, signal.SIGINT)
-                if not self._stopping:
-                    self.look()
-                    self._hear(_LOOK_S)
-            return self._end()
+        self._selector.register(signals.fileno(), selectors.EVENT_READ, None)
+        self._outcomes = Outcomes(self._run_dir.parent)
+        self._log("supervising", processes=len(self._shift.places))
+        self._shown.start()
+        while not self._stopping:
+            for number in signals.came():
+                self._reload_wanted |= number == signal.SIGHUP
+                self._stopping |= number in (signal.SIGTERM, signal.SIGINT)
+            if not self._stopping:
+                self.look()
+                self._hear(_LOOK_S)
+        return self._end()
 
     def look(self) -> None:
         """Everything once: who is there, who answers, what is to be done."""
