@@ -11,6 +11,7 @@ from ekiden.base.clock import Millis
 from ekiden.base.texts import languages
 from ekiden.mail.journey import (
     Amended,
+    Authenticated,
     AnyStep,
     Committed,
     Connected,
@@ -60,6 +61,8 @@ def test_every_step_has_a_sentence_in_every_language(kind: type[Step]) -> None:
     (RemoteReplied(T, "mx.b.test", "", "220 hi"), "mx.b.test greeted us: 220 hi"),
     (RemoteReplied(T, "mx.b.test", "RCPT TO:<a@b.test>", "250 ok"), "We said RCPT TO:<a@b.test>; mx.b.test answered 250 ok"),
     (RemoteReplied(T, "mx.b.test", ".", "250 ok"), "We ended the message"),
+    (Authenticated(T, "spf", "fail", "smtp.mailfrom=a.test"), "SPF says: fail (smtp.mailfrom=a.test)"),
+    (Authenticated(T, "dmarc", "pass", "header.from=a.test", "DKIM"), "DMARC says: pass (header.from=a.test), because DKIM"),
     (Amended(T, "+Date, -Bcc, x"), "Date added, Bcc removed, x"),
 ])
 def test_the_sentence_fits_the_fields(step: Step, words: str) -> None:
@@ -88,6 +91,10 @@ def test_reading_by_pop3_names_its_own_protocol_and_section() -> None:
 ])
 def test_what_a_remote_host_answered_names_the_section_of_the_command(command: str, rfc: str) -> None:
     assert lines([RemoteReplied(T, "mx.b.test", command, "250 ok")])[0].rfc == rfc
+
+
+def test_a_check_names_the_section_of_its_method() -> None:
+    assert [lines([Authenticated(T, method, "pass")])[0].rfc for method in ("spf", "x")] == ["RFC 7208 §2.6", "RFC 8601 §2.7"]
 
 
 def test_json_holds_the_fields_and_the_explanation() -> None:

@@ -120,6 +120,30 @@ class Judged(Step, frozen=True, tag="judged"):
     because: str = ""
 
 
+class Authenticated(Step, frozen=True, tag="authenticated"):
+    """One check of where the message comes from: method is "spf", "dkim", "dmarc", "arc" or "iprev", result a word of RFC 8601 §2.7.
+
+    about: what was checked, "smtp.mailfrom=one.test header.d=two.test"; because: why it came out so, or "".
+    """
+
+    PROTOCOL: ClassVar[str] = "DNS"
+    RFC: ClassVar[str] = "RFC 8601 §2.7"
+
+    method: str
+    result: str
+    about: str = ""
+    because: str = ""
+
+
+class Stripped(Step, frozen=True, tag="stripped"):
+    """Fields that claim to be ours, and cannot be, were taken out of a message that came from outside; field: their name."""
+
+    RFC: ClassVar[str] = "RFC 8601 §5"
+
+    field: str
+    count: int = 1
+
+
 class Amended(Step, frozen=True, tag="amended"):
     """Submission completed the message; what: "Date", "Message-ID" added, "Bcc" removed."""
 
@@ -274,7 +298,8 @@ class Fetched(Step, frozen=True, tag="fetched"):
 
 
 AnyStep: TypeAlias = (
-    Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Judged | Amended | Appended | Deposited
+    Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Authenticated | Stripped | Judged | Amended
+    | Appended | Deposited
     | Queued | Committed | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
     | Handled | Fetched
 )

@@ -16,6 +16,7 @@ from ekiden.base.texts import has_text, text
 from ekiden.base.units import duration_text
 from ekiden.mail.journey import (
     Amended,
+    Authenticated,
     ContentReceived,
     Deferred,
     Dialled,
@@ -44,6 +45,13 @@ _SECTIONS = {
     "QUIT": "RFC 5321 §4.1.1.10",
     "STARTTLS": "RFC 3207 §4",
     "AUTH": "RFC 4954 §4",
+}
+_METHODS = {
+    "spf": ("SPF", "RFC 7208 §2.6"),
+    "dkim": ("DKIM", "RFC 6376 §3.9"),
+    "dmarc": ("DMARC", "RFC 9989"),
+    "arc": ("ARC", "RFC 8617 §5.2"),
+    "iprev": ("iprev", "RFC 8601 §3"),
 }
 _NO_BREAK = "\0"  # no sentence holds it: steps hold printable text
 
@@ -75,6 +83,8 @@ def sentence(step: Step, lang: str = "en") -> str:
         fields["due_at"] = moment(step.due_at).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(step, ContentReceived):
         fields["size"] = f"{step.size:,}"
+    if isinstance(step, Authenticated):
+        fields["method"] = _METHODS.get(step.method, (step.method, ""))[0]
     if isinstance(step, Amended):
         fields["what"] = _amendments(step.what, lang)
     return text(f"journey.{_tag(step)}{_variant(step)}", lang, **fields)
@@ -173,7 +183,7 @@ def _variant(step: Step) -> str:
             return "-null"
         case ContentReceived(message_id=""):
             return "-nameless"
-        case Judged() if step.because:
+        case Judged() | Authenticated() if step.because:
             return "-because"
         case Queued(status="held"):
             return "-held"
@@ -209,6 +219,8 @@ def _rfc(step: Step) -> str:
         return "RFC 1939 §5"
     if isinstance(step, RemoteReplied):
         return _SECTIONS.get(step.command.partition(" ")[0].upper(), step.RFC)
+    if isinstance(step, Authenticated):
+        return _METHODS.get(step.method, ("", step.RFC))[1]
     return step.RFC
 
 
