@@ -11,8 +11,8 @@ from ekiden.base.clock import Millis
 from ekiden.base.texts import languages
 from ekiden.mail.journey import (
     Amended,
-    Authenticated,
     AnyStep,
+    Authenticated,
     Committed,
     Connected,
     ContentReceived,
