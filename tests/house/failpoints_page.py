@@ -46,7 +46,7 @@ by `python -m tests.house.failpoints_page > docs/failpoints.md`; tests see to al
 
 ## Points
 
-K20 and K23 are kept for Sieve and for the rotation of keys. "Transaction" marks points where the store is at work: what fails there
+K20 is kept for Sieve. "Transaction" marks points where the store is at work: what fails there
 undoes all of it.
 
 | point | what has happened there | where | |
