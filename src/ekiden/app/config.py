@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+from ekiden.app.config_authentication import AuthenticationSettings
 from ekiden.base.endpoint import Endpoint, parse_endpoint, parse_host_name, parse_ip
 from ekiden.base.errors import BadValue, ConfigError
 from ekiden.base.settings import Entry, FromEnvironment, Problem, Setting, convert, entries, nearest, to_table, toml_text
@@ -352,6 +353,7 @@ class Config:
     listeners: Listeners = field(default_factory=Listeners)
     tls: TlsFiles = field(default_factory=TlsFiles)
     dns: Dns = field(default_factory=Dns)
+    authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
     store: Store = field(default_factory=Store)
     outbound: Outbound = field(default_factory=Outbound)
     queue: Queue = field(default_factory=Queue)
