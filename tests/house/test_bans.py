@@ -17,6 +17,10 @@ _MODULES = {
     "cgi": "is gone from Python",
     "asyncore": "is gone from Python",
 }
+_ALLOWED = {
+    ("src/ekiden/mailauth/dmarc_report.py", "xml.parsers"): "the bare parser, which is told to refuse a document type",
+}
+"""Where a banned module may be used all the same, with the reason."""
 _CALLS = {
     "eval": "runs code out of data",
     "exec": "runs code out of data",
@@ -43,6 +47,8 @@ def _found() -> Iterator[str]:
     for file in sorted(PACKAGE.rglob("*.py")):
         place = str(file.relative_to(PROJECT))
         for node in ast.walk(tree(file)):
+            if isinstance(node, ast.ImportFrom) and (place, node.module) in _ALLOWED:
+                continue
             for why in _faults(node):
                 yield f"{place}:{getattr(node, 'lineno', 0)}: {why}"
 
