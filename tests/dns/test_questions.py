@@ -166,3 +166,14 @@ def test_what_the_watcher_raises_ends_the_lookup() -> None:
 
     with pytest.raises(RuntimeError, match="enough"):
         run_lookup(observed(ask(A, "one.test"), stop), answer)
+
+
+def test_an_answer_is_told_briefly() -> None:
+    few = Answer(Question(Txt, "one.test"), Finding.FOUND, (Txt((b"a",)),), ("two.test",))
+    assert few.brief() == str(few) == 'CNAME two.test. "a"'
+    many = Answer(Question(Txt, "one.test"), Finding.FOUND, tuple(Txt((b"%d" % n,)) for n in range(4000)))
+    assert many.brief(20) == '"0", "1", "2", …'
+    assert many.brief(12) == '"0", "1", …'
+    assert len(many.brief()) <= 500
+    long = Answer(Question(Txt, "one.test"), Finding.FOUND, (Txt((b"x" * 255,) * 20),))
+    assert (len(long.brief()), long.brief()[-1]) == (500, "…")

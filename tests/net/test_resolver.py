@@ -245,18 +245,80 @@ def test_a_message_has_a_budget_of_questions() -> None:
     run(story)
 
 
-def test_a_lookup_has_a_budget_of_time() -> None:
+def told(kind: type[Record], names: list[str]) -> Lookup[list[str]]:
+    """What is told about each of the names, one after the other."""
+    said = []
+    for name in names:
+        answer = yield from ask_anyhow(kind, name)
+        said.append(answer.brief())
+    return said
+
+
+def test_a_message_has_a_budget_of_time_for_all_its_lookups() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
-        def slow() -> Lookup[list[str]]:
-            told = []
-            for n in range(3):
-                answer = yield from ask_anyhow(A, f"{n}.mute.test")
-                told.append(answer.because)
-            return told
+        loop = asyncio.get_running_loop()
+        message, began = resolver.for_message(), loop.time()
+        assert await message.resolve(told(A, ["0.mute.test"])) == ["timeout"]
+        assert await message.resolve(told(A, ["1.mute.test", "2.mute.test"])) == ["no time left", "no time left"]
+        assert await message.resolve(told(A, ["one.test", "0.mute.test"])) == ["no time left", "timeout"]  # the last is remembered
+        assert 0.3 <= loop.time() - began < 0.45
+        assert await resolver.for_message().resolve(told(A, ["one.test"])) == ["192.0.2.1"]  # the next one has its own
 
-        assert await resolver.resolve(slow()) == ["timeout", "no time left", "no time left"]
+    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.2, message_s=0.3)
 
-    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"]}), question_s=0.2, lookup_s=0.3)
+
+def test_lookups_of_a_message_that_wait_together_spend_the_time_once() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        message = resolver.for_message()
+        together = [message.resolve(told(A, [f"{n}.mute.test"])) for n in range(5)]
+        assert await asyncio.gather(*together) == [["timeout"]] * 5
+        assert await message.resolve(told(A, ["one.test"])) == ["192.0.2.1"]
+
+    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.2, message_s=0.3)
+
+
+def test_time_between_the_lookups_of_a_message_costs_nothing() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        message, passed = resolver.for_message(), asyncio.Event()
+        assert await message.resolve(told(A, ["0.mute.test"])) == ["timeout"]
+        asyncio.get_running_loop().call_later(0.2, passed.set)  # the sender takes its time
+        await passed.wait()
+        assert await message.resolve(told(A, ["one.test"])) == ["192.0.2.1"]
+
+    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.1, message_s=0.25)
+
+
+def test_every_question_and_its_answer_can_be_told() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        await resolver.resolve(ask(Mx, "one.test"))
+        clock.advance(seconds=1)
+        message = resolver.for_message()
+        await message.resolve(told(Mx, ["one.test", "no.test", "ill.test"]))
+        assert [(str(step.question), step.answer.brief(), step.remembered) for step in message.trail] == [
+            ("one.test. MX", "10 mx.one.test.", True), ("no.test. MX", "NXDOMAIN", False), ("ill.test. MX", "SERVFAIL", False)]
+        assert {step.at for step in message.trail} == {clock.now()}
+        await message.resolve(told(A, ["mute.test"]))
+        assert message.trail[-1].took_ms >= 200
+        assert message.trail[0].took_ms == 0
+
+    run(story, question_s=0.2)
+
+
+def test_what_is_told_about_a_message_has_a_size() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        message = resolver.for_message()
+        await message.resolve(told(A, [f"{n}.wild.test" for n in range(150)]))
+        assert (message.asked, len(message.trail), message.left_out) == (30, 100, 50)
+        assert message.trail[-1].answer.because == "too many questions for one message"
+        other = resolver.for_message()
+        assert len(await other.resolve(ask(Txt, "many.test"))) == 200
+        (step,) = other.trail
+        assert len(step.answer.records) == 16
+        assert len(step.answer.brief()) < 500
+
+    records = zone()
+    records["many.test"] = [Txt((b"%d" % n,)) for n in range(200)]
+    run(story, served=records)
 
 
 def test_the_cache_has_a_size() -> None:

@@ -81,6 +81,12 @@ class Answer:
             said = self.because or self.finding.value
         return "".join(f"CNAME {alias}. " for alias in self.aliases) + said
 
+    def brief(self, most: int = 500) -> str:
+        """As str(), but at most so many characters: an answer may have thousands of records."""
+        few = self.records[: 1 + most // 10]
+        shown = str(self) if len(few) == len(self.records) else f"{replace(self, records=few)}, …"
+        return shown if len(shown) <= most else shown[: most - 1] + "…"
+
 
 class NoAnswer(Unreachable):
     """A question stays open: asking later may help. It says nothing about the name."""

@@ -1,8 +1,8 @@
 """The one DNS client of the house: asks what lookups ask, of a few servers, and remembers.
 
 Promises: an answer is believed only from the server that was asked, at the port it was asked from, with our id and our
-question (RFC 5452 §9); a failure of servers is never "none"; one question takes at most 10 s, one lookup 20 s, one message
-30 questions; the same question is asked once however many wait for it; nothing is kept longer than a day, nor in all more
+question (RFC 5452 §9); a failure of servers is never "none"; one question takes at most 10 s, all lookups of one message
+20 s and 30 questions; the same question is asked once however many wait for it; nothing is kept longer than a day, nor in all more
 than 10,000 answers or 16 MiB. DNSSEC is for the servers to check: their word counts only if the settings trust them.
 Source: RFC 1035 §7, RFC 2308 §5 and §7, RFC 5452 §9, RFC 6891 §6, RFC 7766 §5; reliability.md rows DN-01 … DN-14.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ekiden.base import measures
-from ekiden.base.clock import Clock
+from ekiden.base.clock import Clock, Millis
 from ekiden.base.endpoint import Endpoint, parse_ip
 from ekiden.base.errors import BadValue
 from ekiden.dns.questions import MOST_ALIASES, Answer, Finding, Lookup, Question
@@ -38,13 +38,14 @@ class ResolverSettings:
 
     servers: recursive resolvers (address, port), the first preferred. trusted: addresses of those whose AD bit we believe
     (validating, and reached over a path that nobody else can write to). Times in seconds: question_s for one question,
-    lookup_s for one lookup, patience_s before the next server is asked too. most_questions: for one message.
+    message_s for waiting in all lookups of one message, patience_s before the next server is asked too.
+    most_questions: for one message.
     """
 
     servers: tuple[Endpoint, ...]
     trusted: Container[str] = frozenset()
     question_s: float = 10.0
-    lookup_s: float = 20.0
+    message_s: float = 20.0
     patience_s: float = 1.5
     most_questions: int = 30
     cache_entries: int = 10_000
@@ -83,12 +84,12 @@ class DnsResolver:
         self.sent = 0
 
     async def resolve(self, lookup: Lookup[T]) -> T:
-        """Run a lookup that belongs to no message; as for_message(), with a count of its own."""
+        """Run a lookup that belongs to no message; as for_message(), with a count and a time of its own."""
         return await self.for_message().resolve(lookup)
 
     def for_message(self) -> MessageResolver:
-        """A Resolver for all lookups of one message, which together may ask so many questions and no more."""
-        return MessageResolver(self, self._settings.lookup_s, self._settings.most_questions)
+        """A Resolver for all lookups of one message, which together may ask and wait so much and no more."""
+        return MessageResolver(self, self._clock, self._settings.message_s, self._settings.most_questions)
 
     def remembered(self, question: Question) -> Answer | None:
         """The answer if it needs nobody to be asked."""
@@ -230,28 +231,66 @@ class DnsResolver:
         return Heard(because="truncated by TCP") if heard.truncated else heard
 
 
-class MessageResolver:
-    """A Resolver with a budget: after so many questions, or so many seconds of one lookup, every answer is FAILED.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One step on the way of a message through the DNS: what was asked, and what came back.
 
-    What is remembered costs nothing. asked: how many questions were not.
+    at: when the answer was there, by the wall clock. took_ms: how long it was waited for; 0 if it was remembered.
+    answer: of its records at most MOST_RECORDS_KEPT.
     """
 
-    def __init__(self, resolver: DnsResolver, lookup_s: float, most_questions: int) -> None:
+    at: Millis
+    answer: Answer
+    took_ms: int
+    remembered: bool
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return self.answer.question
+
+
+MOST_ASKED_KEPT = 100
+"""How many steps the trail of one message holds, the first ones."""
+
+MOST_RECORDS_KEPT = 16
+
+
+class MessageResolver:
+    """A Resolver with a budget: after so many questions, or so many seconds of waiting, every answer is FAILED.
+
+    What is remembered costs nothing. The seconds are those in which at least one lookup of the message waits, however
+    many there are and however much time passes between them (a sender may take minutes for the content).
+    asked: how many questions were not remembered. trail: every question with its answer, in the order in which the answers
+    came, the first hundred; left_out: how many more there were.
+    """
+
+    def __init__(self, resolver: DnsResolver, clock: Clock, message_s: float, most_questions: int) -> None:
         self._resolver = resolver
-        self._lookup_s = lookup_s
+        self._clock = clock
+        self._left_s = message_s
         self._most = most_questions
+        self._waiting = 0
+        self._since = 0.0
+        self._trail: list[Asked] = []
         self.asked = 0
+        self.left_out = 0
+
+    @property
+    def trail(self) -> tuple[Asked, ...]:
+        """What was asked and answered so far, for the journey."""
+        return tuple(self._trail)
 
     async def resolve(self, lookup: Lookup[T]) -> T:
-        """See dns.questions.Resolver."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._lookup_s
+        """See dns.questions.Resolver. Several at once share the budget."""
         try:
             question = next(lookup)
             while True:
                 answer = self._resolver.remembered(question)
-                if answer is None:
-                    answer = await self._ask(question, end - loop.time())
+                if answer is not None:
+                    self._note(answer, 0, remembered=True)
+                else:
+                    answer = await self._ask(question)
                 question = lookup.send(answer)
         except StopIteration as stop:
             value: T = stop.value
@@ -259,17 +298,36 @@ class MessageResolver:
         finally:
             lookup.close()
 
-    async def _ask(self, question: Question, left_s: float) -> Answer:
+    async def _ask(self, question: Question) -> Answer:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        left_s = self._left_s - (began - self._since if self._waiting else 0.0)
         if self.asked >= self._most:
-            return Answer(question, Finding.FAILED, because="too many questions for one message")
+            return self._note(Answer(question, Finding.FAILED, because="too many questions for one message"), 0)
         if left_s <= 0:
-            return Answer(question, Finding.FAILED, because="no time left")
+            return self._note(Answer(question, Finding.FAILED, because="no time left"), 0)
         self.asked += 1
+        if not self._waiting:
+            self._since = began
+        self._waiting += 1
         try:
             async with asyncio.timeout(left_s):
-                return await self._resolver.answer(question)
+                answer = await self._resolver.answer(question)
         except TimeoutError:
-            return Answer(question, Finding.FAILED, because="no time left")
+            answer = Answer(question, Finding.FAILED, because="no time left")
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._left_s -= loop.time() - self._since
+        return self._note(answer, round(1000 * (loop.time() - began)))
+
+    def _note(self, answer: Answer, took_ms: int, *, remembered: bool = False) -> Answer:
+        if len(self._trail) == MOST_ASKED_KEPT:
+            self.left_out += 1
+            return answer
+        kept = answer if len(answer.records) <= MOST_RECORDS_KEPT else replace(answer, records=answer.records[:MOST_RECORDS_KEPT])
+        self._trail.append(Asked(self._clock.now(), kept, took_ms, remembered))
+        return answer
 
 
 class _Cache:
