@@ -22,7 +22,7 @@ OTHER = Detail("2001:db8::1", "a.one.test", "", "two.test", "reject", False, Fal
 REPORT = AggregateReport(
     "Two", "a@two.test", "r1", 1000, 2000, Published("one.test", p="none"),
     (
-        Record("192.0.2.1", 3, "none", "pass", "fail", "one.test", "one.test", "", (Reason("other", "x"),), (Signature("a.test", "s", "pass"),)),
+        Record("192.0.2.1", 3, "none", "pass", "fail", "one.test", "one.test", "", (Reason("other"),), (Signature("a.test", "s", "pass"),)),
         Record("192.0.2.2", 2, "reject", "fail", "fail", "one.test", senders=(Sender("x.test", "mfrom", "fail"),)),
         Record("192.0.2.2", 4, "reject", "fail", "fail", "one.test"),
     ),

@@ -10,9 +10,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from ekiden.app.config_authentication import AuthenticationSettings
+from ekiden.app.config_dmarc import DmarcSettings
 from ekiden.base.endpoint import Endpoint, parse_endpoint, parse_host_name, parse_ip
 from ekiden.base.errors import BadValue, ConfigError
 from ekiden.base.settings import Entry, FromEnvironment, Problem, Setting, convert, entries, nearest, to_table, toml_text
@@ -20,6 +21,9 @@ from ekiden.base.texts import text
 from ekiden.base.tomllines import Place, find_lines
 from ekiden.base.units import Bytes, Seconds, size_text
 from ekiden.mail.address import parse_domain
+
+if TYPE_CHECKING:
+    from ekiden.services.keys import Vault
 
 _FILE_BYTES = 1_048_576
 _PREFIX = "EKIDEN_"
@@ -145,6 +149,19 @@ class Outbound:
     ] = True
     hold: Annotated[bool, Setting("Keep all outgoing mail in the queue as held until somebody releases it.")] = False
     smarthost: Smarthost = field(default_factory=Smarthost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """How secrets are kept: signing keys and what sends bounces of forwarded mail back lie in the store, encrypted."""
+
+    master_file: Annotated[
+        str | None,
+        Setting(
+            "The file with the master key, such as a credential of systemd. Not set: master.key in data_dir, made when it is needed.",
+            expects="path",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,8 +371,10 @@ class Config:
     tls: TlsFiles = field(default_factory=TlsFiles)
     dns: Dns = field(default_factory=Dns)
     authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
+    dmarc: DmarcSettings = field(default_factory=DmarcSettings)
     store: Store = field(default_factory=Store)
     outbound: Outbound = field(default_factory=Outbound)
+    keys: Keys = field(default_factory=Keys)
     queue: Queue = field(default_factory=Queue)
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -365,6 +384,13 @@ class Config:
     def store_url(self) -> str:
         """store.url, or the SQLite file in data_dir."""
         return self.store.url or f"sqlite://{Path(self.data_dir).absolute() / 'ekiden.db'}"
+
+    def vault(self) -> Vault:
+        """What opens the secrets in the store."""
+        from ekiden.services.keys import FILE, Vault  # with cryptography, which most commands do without
+
+        named = self.keys.master_file
+        return Vault(Path(named or Path(self.data_dir) / FILE), made_here=named is None)
 
 
 def load(path: Path | None, environ: Mapping[str, str], lang: str = "en") -> Config:
@@ -493,6 +519,7 @@ def _absolute(config: Config, folder: Path) -> Config:
         data_dir=str(folder / config.data_dir),
         tls=replace(config.tls, certificate=fixed(config.tls.certificate), key=fixed(config.tls.key)),
         outbound=replace(config.outbound, smarthost=smarthost),
+        keys=replace(config.keys, master_file=fixed(config.keys.master_file)),
         policies=tuple(name if name.startswith("builtin:") else str(folder / name) for name in config.policies),
     )
 
