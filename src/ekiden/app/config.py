@@ -519,6 +519,7 @@ def _absolute(config: Config, folder: Path) -> Config:
         data_dir=str(folder / config.data_dir),
         tls=replace(config.tls, certificate=fixed(config.tls.certificate), key=fixed(config.tls.key)),
         outbound=replace(config.outbound, smarthost=smarthost),
+        authentication=replace(config.authentication, public_suffix_list=fixed(config.authentication.public_suffix_list)),
         keys=replace(config.keys, master_file=fixed(config.keys.master_file)),
         policies=tuple(name if name.startswith("builtin:") else str(folder / name) for name in config.policies),
     )

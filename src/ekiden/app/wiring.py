@@ -23,6 +23,7 @@ from ekiden.app.config import Config
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.watch import Kept
+from ekiden.app.ways import ways_of
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, StoreError
 from ekiden.base.ids import IdMaker
@@ -57,6 +58,7 @@ from ekiden.services.intake import Intakes
 from ekiden.services.judging import Judging
 from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
+from ekiden.services.origins import Origins
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
 from ekiden.services.space import Floor, Space
@@ -137,6 +139,7 @@ class House:
             outside=_outside(config, mode),
             on_queued=self.wake,
             judging_s=float(config.timeouts.smtp.judging),
+            origins=Origins(self.resolver, ways_of(config)),
             hops=config.limits.hops,
             headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
         )

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from ekiden.base.errors import ConfigError
 from ekiden.policy import builtin
-from ekiden.policy.stage import Policy, stage_of
+from ekiden.policy.stage import TIMEOUT_S, Policy, stage_of
 
 
 def builtin_names() -> list[str]:
@@ -46,10 +46,14 @@ def load(names: Sequence[str], import_file: Callable[[str], ModuleType]) -> list
 
 
 def policies_of(module: ModuleType, name: str) -> list[Policy]:
-    """All decorated functions of a module, as policies; name is what logs and journeys call them."""
+    """All decorated functions of a module, as policies; name is what logs and journeys call them.
+
+    A module that needs another limit of time than Policy has says so with a constant TIMEOUT_S.
+    """
     found = []
+    timeout_s = float(getattr(module, "TIMEOUT_S", TIMEOUT_S))
     for attribute, value in getmembers(module):
         stage = stage_of(value)
         if stage is not None and getattr(value, "__module__", None) == module.__name__:
-            found.append(Policy(name if name.startswith("builtin:") else f"{name}:{attribute}", stage, value))
+            found.append(Policy(name if name.startswith("builtin:") else f"{name}:{attribute}", stage, value, timeout_s))
     return found

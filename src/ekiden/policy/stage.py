@@ -16,6 +16,7 @@ from ekiden.dns.questions import Resolver
 from ekiden.mail.address import Path
 from ekiden.mail.envelope import Envelope, Peer, Recipient
 from ekiden.mail.headers import Headers
+from ekiden.policy.authentication import NOT_ASKED, Authentication
 from ekiden.policy.verdict import Defer, Verdict
 
 
@@ -104,7 +105,10 @@ class RecipientContext(Context):
 
 @dataclass(frozen=True, slots=True)
 class MessageContext(Context):
-    """After the final dot, before anything is stored. size in bytes of the content as the peer sent it."""
+    """After the final dot, before anything is stored. size in bytes of the content as the peer sent it.
+
+    authentication: asks SPF, DKIM, ARC, DMARC and the reverse name, each once, whoever asks.
+    """
 
     envelope: Envelope
     recipients: tuple[Recipient, ...]
@@ -112,7 +116,11 @@ class MessageContext(Context):
     size: int
     owned: frozenset[str] = frozenset()
     facts: Mapping[str, object] = field(default_factory=dict)
+    authentication: Authentication = NOT_ASKED
 
+
+TIMEOUT_S = 10.0
+"""How long a policy may take that says nothing else."""
 
 Judge = Callable[[Any], Awaitable[Verdict | None]]
 J = TypeVar("J", bound=Judge)
@@ -125,7 +133,7 @@ class Policy:
     name: str
     stage: Stage
     judge: Judge
-    timeout_s: float = 10.0
+    timeout_s: float = TIMEOUT_S
     when_broken: type[Defer] | None = Defer
 
 

@@ -26,6 +26,7 @@ from ekiden.policy.stage import MessageContext, Stage, World
 from ekiden.policy.verdict import Defer
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.intake import INLINE_BYTES, Intake, Stored
+from ekiden.services.origins import UNASKED, Origins
 from ekiden.services.routing import Local, Remote, Route
 from ekiden.services.submit import mend
 from ekiden.services.verdicts import note
@@ -102,6 +103,7 @@ class Arrivals:
         outside: Outside = Outside(),
         on_queued: Callable[[], None] = lambda: None,
         judging_s: float = 120.0,
+        origins: Origins | None = None,
         hops: int = 100,
         headers: HeaderLimits = USUAL,
     ) -> None:
@@ -113,6 +115,7 @@ class Arrivals:
         self._outside = outside
         self._on_queued = on_queued
         self._judging_s = judging_s
+        self._origins = origins
         self._hops = hops
         self._headers = headers
 
@@ -129,7 +132,7 @@ class Arrivals:
         refusal = self._sane(analysis)
         if refusal is not None:
             return refusal
-        judged = await self._judge(incoming, analysis, len(raw), policies)
+        judged = await self._judge(incoming, analysis, raw, policies)
         if judged.refusal is not None:
             return judged.refusal.reply
         if judged.discard is not None:
@@ -201,11 +204,15 @@ class Arrivals:
             return analyse(raw, top, lines)
         return await asyncio.to_thread(analyse, raw, top, lines)
 
-    async def _judge(self, incoming: Incoming, analysis: Analysis, size: int, policies: Chain | None) -> Judgement:
+    async def _judge(self, incoming: Incoming, analysis: Analysis, raw: bytes, policies: Chain | None) -> Judgement:
         if policies is None or not policies.has(Stage.MESSAGE):
             return NO_OPINION
         envelope = incoming.envelope
-        context = MessageContext(envelope.peer, self._world, envelope, envelope.recipients, analysis.headers, size, incoming.owned)
+        headers = analysis.headers
+        origin = self._origins.begin(envelope, headers, raw) if self._origins is not None else UNASKED
+        context = MessageContext(
+            envelope.peer, self._world, envelope, envelope.recipients, headers, len(raw), incoming.owned, authentication=origin.checks
+        )
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._judging_s):
@@ -215,6 +222,8 @@ class Arrivals:
             judged = Judgement(Defer(replies.TOOK_TOO_LONG, f"judging took more than {self._judging_s:g} s"))
         if (took := self._clock.monotonic() - began) > _SLOW_S:
             self._world.log("judging-slow", level="warning", envelope=id_text(envelope.id), seconds=round(took, 1))
+        incoming.steps.extend(origin.steps(self._clock.now()))
+        origin.checks.close()
         note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
         return judged
 
