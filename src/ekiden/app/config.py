@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 from ekiden.app.config_authentication import AuthenticationSettings
 from ekiden.app.config_dmarc import DmarcSettings
@@ -21,9 +21,6 @@ from ekiden.base.texts import text
 from ekiden.base.tomllines import Place, find_lines
 from ekiden.base.units import Bytes, Seconds, size_text
 from ekiden.mail.address import parse_domain
-
-if TYPE_CHECKING:
-    from ekiden.services.keys import Vault
 
 _FILE_BYTES = 1_048_576
 _PREFIX = "EKIDEN_"
@@ -385,12 +382,6 @@ class Config:
         """store.url, or the SQLite file in data_dir."""
         return self.store.url or f"sqlite://{Path(self.data_dir).absolute() / 'ekiden.db'}"
 
-    def vault(self) -> Vault:
-        """What opens the secrets in the store."""
-        from ekiden.services.keys import FILE, Vault  # with cryptography, which most commands do without
-
-        named = self.keys.master_file
-        return Vault(Path(named or Path(self.data_dir) / FILE), made_here=named is None)
 
 
 def load(path: Path | None, environ: Mapping[str, str], lang: str = "en") -> Config:

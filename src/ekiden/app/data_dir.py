@@ -6,8 +6,13 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ekiden.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ekiden.app.config import Config
+    from ekiden.services.keys import Vault
 
 DEVELOPMENT_MARK = "DEVELOPMENT"
 """A file in data directories that the development mode made; serving from them would open well-known passwords to the world."""
@@ -33,6 +38,14 @@ def prepare_data_dir(path: Path, *, development: bool) -> None:
         raise ConfigError(
             [f"data_dir: {path} was made by the development mode and has accounts with a well-known password; choose another one"]
         )
+
+
+def vault_of(config: Config) -> Vault:
+    """What opens the secrets in the store, by the master key that the configuration names, or by the one in data_dir."""
+    from ekiden.services.keys import FILE, Vault  # with cryptography, which most commands do without
+
+    named = config.keys.master_file
+    return Vault(Path(named or Path(config.data_dir) / FILE), made_here=named is None)
 
 
 def lock_data_dir(path: Path) -> int:

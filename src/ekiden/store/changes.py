@@ -23,6 +23,8 @@ QUEUE = AccountId(0)
 """Stands for the queue: something is due."""
 JUDGED = AccountId(-2)
 """Stands for what has ended processes that judged it (services.judging): more is known."""
+KEYS = AccountId(-3)
+"""Stands for the keys that mail is signed with: they are others now."""
 _HELLO = AccountId(-1)
 """Stands for no account: a process has come that is to be told from now on."""
 
