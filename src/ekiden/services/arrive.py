@@ -138,6 +138,13 @@ class Arrivals:
         if judged.discard is not None:
             return self._discarded(envelope)
         prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
+        if self._origins is not None:
+            honest, forged = self._origins.without_forged(analysis.headers, raw)
+            if forged:
+                steps.append(journey.Stripped(self._clock.now(), "Authentication-Results", forged))
+                raw = honest
+                intake = await intake.replaced_by(raw)
+                analysis = await self._analyse(raw)
         if incoming.mends:
             mended = mend(raw, analysis.headers, envelope.id, envelope.received_at, self._hostname)
             if mended.amended:

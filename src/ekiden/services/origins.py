@@ -13,6 +13,7 @@ from ekiden.dns.questions import Answer, Resolver
 from ekiden.mail import journey
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
+from ekiden.mailauth.auth_results import forged_fields
 from ekiden.policy.authentication import NOT_ASKED, Authentication, Subject, Ways
 from ekiden.smtp.replies import printable
 
@@ -68,6 +69,19 @@ class Origins:
     def __init__(self, resolvers: Resolvers, ways: Ways) -> None:
         self._resolvers = resolvers
         self._ways = ways
+
+    def without_forged(self, headers: Headers, raw: bytes) -> tuple[bytes, int]:
+        """The content without fields that claim to be our Authentication-Results, and how many there were.
+
+        Whoever sends them: what a filter behind us believes must be what we wrote.
+        """
+        spans = forged_fields(headers, self._ways.authserv_id)
+        kept: list[bytes] = []
+        at = 0
+        for start, end in spans:
+            kept.append(raw[at:start])
+            at = end
+        return (b"".join((*kept, raw[at:])) if spans else raw), len(spans)
 
     def begin(self, envelope: Envelope, headers: Headers, raw: bytes) -> Origin:
         """For one message; nothing is asked before a policy wants to know. Our own people and our own reports are not checked."""
