@@ -1,32 +1,23 @@
-"""Who really sent a message: its checks, each made once, when the first policy asks.
+"""Who really sent a message, as policies may ask it.
 
-    if (await ctx.authentication.spf()).result is Result.PASS: …
+    if ctx.authentication.applies and (await ctx.authentication.dkim()): …
 
-All lookups of one message go through one resolver with one budget, so that no message asks for ever. Who has signed in, and what
-we write ourselves, is not asked who it is: for them there is no Authentication with a subject, and every answer is empty.
+Each check is made once, whoever asks first. Who has signed in, and what we write ourselves, is not asked who it is: for them
+every answer is empty (NOT_ASKED).
 Source: RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601.
 """
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Protocol
 
-from ekiden.base.clock import Millis
-from ekiden.dns.questions import NoAnswer, Resolver
-from ekiden.dns.reverse import confirmed_name
-from ekiden.mail.envelope import Envelope
-from ekiden.mail.headers import Headers
-from ekiden.mailauth.author import Author, author_of
-from ekiden.mailauth.dmarc import DmarcOutcome, evaluate
+from ekiden.mailauth.author import Author
+from ekiden.mailauth.dkim import DkimOutcome
+from ekiden.mailauth.dmarc import DmarcOutcome
 from ekiden.mailauth.public_suffix import SuffixList
-from ekiden.mailauth.results import Evidence, Result
-from ekiden.mailauth.spf import SpfOutcome, check_helo, check_host
-
-T = TypeVar("T")
+from ekiden.mailauth.results import Evidence
+from ekiden.mailauth.spf import SpfOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,145 +34,88 @@ class Ways:
     received_spf: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is checked. raw: the content exactly as the peer sent it."""
-
-    envelope: Envelope
-    headers: Headers
-    raw: bytes
-    now: Millis
-
-
-class _Once(Generic[T]):
-    """One check: begun by the first who asks, awaited by all; who gives up does not end it for the others."""
-
-    __slots__ = ("_make", "_task")
-
-    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
-        self._make = make
-        self._task: asyncio.Future[T] | None = None
-
-    async def __call__(self) -> T:
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._make())
-        return await asyncio.shield(self._task)
+class Authentication(Protocol):
+    """The checks of one message."""
 
     @property
-    def made(self) -> T | None:
-        """The result, if there is one already."""
-        task = self._task
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
-            return None
-        return task.result()
-
-    def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-
-class Authentication:
-    """The checks of one message; close() when nobody will ask any more."""
-
-    def __init__(self, ways: Ways, subject: Subject | None = None, dns: Resolver | None = None) -> None:
-        self.ways = ways
-        self._subject = subject
-        self._dns = dns
-        self._author: Author | None = None
-        self._spf = _Once(self._check_spf)
-        self._helo = _Once(self._check_helo)
-        self._dmarc = _Once(self._check_dmarc)
-        self._iprev = _Once(self._check_iprev)
+    def ways(self) -> Ways:
+        """How checks are made here."""
+        ...
 
     @property
     def applies(self) -> bool:
         """Whether there is anything to check."""
-        return self._subject is not None and self._dns is not None
+        ...
 
     @property
     def author(self) -> Author:
         """Whom From names."""
-        if self._author is None:
-            self._author = author_of(self._asked.headers)
-        return self._author
+        ...
 
     async def spf(self) -> SpfOutcome | None:
         """SPF of MAIL FROM; of postmaster@HELO where that is the null path."""
-        return await self._spf() if self.applies else None
+        ...
 
     async def helo(self) -> SpfOutcome | None:
-        """SPF of the name in HELO; None where it is no domain name."""
-        return await self._helo() if self.applies else None
+        """SPF of the name in HELO."""
+        ...
+
+    async def dkim(self) -> tuple[DkimOutcome, ...]:
+        """Each signature that was looked at, from the top."""
+        ...
 
     async def dmarc(self) -> DmarcOutcome | None:
         """What the domain of From wants; None where From names no domain."""
-        return await self._dmarc() if self.applies else None
+        ...
 
     async def iprev(self) -> Evidence | None:
         """Whether the peer's address has a name that leads back to it."""
-        return await self._iprev() if self.applies else None
+        ...
 
     async def evidence(self) -> tuple[Evidence, ...]:
         """All of it, as Authentication-Results has it."""
-        if not self.applies:
-            return ()
-        spf, dmarc, iprev = await asyncio.gather(self._spf(), self._dmarc(), self._iprev())
-        found = [iprev, spf.evidence()]
-        if dmarc is not None:
-            found.append(dmarc.evidence())
-        return tuple(found)
+        ...
 
     def made(self) -> tuple[Evidence, ...]:
         """What has been found so far, without asking more."""
-        outcomes = (self._spf.made, self._dmarc.made)
-        found = [self._iprev.made, *(each.evidence() for each in outcomes if each is not None)]
-        return tuple(each for each in found if each is not None)
+        ...
 
     def close(self) -> None:
         """End what is still being asked."""
-        for check in (self._spf, self._helo, self._dmarc, self._iprev):
-            check.cancel()
-
-    # ---- the checks ---------------------------------------------------------------------------------
-
-    @property
-    def _asked(self) -> Subject:
-        if self._subject is None:
-            raise RuntimeError("nothing is checked here")
-        return self._subject
-
-    @property
-    def _resolver(self) -> Resolver:
-        if self._dns is None:
-            raise RuntimeError("nothing is checked here")
-        return self._dns
-
-    async def _check_spf(self) -> SpfOutcome:
-        envelope = self._asked.envelope
-        peer = envelope.peer
-        lookup = check_host(peer.ip, peer.hello, envelope.sender, receiver=self.ways.by, now=self._asked.now)
-        return await self._resolver.resolve(lookup)
-
-    async def _check_helo(self) -> SpfOutcome:
-        peer = self._asked.envelope.peer
-        return await self._resolver.resolve(check_helo(peer.ip, peer.hello, receiver=self.ways.by, now=self._asked.now))
-
-    async def _check_dmarc(self) -> DmarcOutcome | None:
-        author = self.author
-        if author.must_be_refused or not author.domain:
-            return None
-        lookup = evaluate(author.domain, await self._spf(), (), suffixes=self.ways.suffixes, draw=secrets.randbelow(100))
-        return await self._resolver.resolve(lookup)
-
-    async def _check_iprev(self) -> Evidence:
-        ip = self._asked.envelope.peer.ip
-        about = {"policy.iprev": str(ip)}
-        try:
-            name = await self._resolver.resolve(confirmed_name(ip))
-        except NoAnswer as unknown:
-            return Evidence("iprev", Result.TEMPERROR, about, str(unknown))
-        return Evidence("iprev", Result.FAIL if name is None else Result.PASS, about, "" if name is None else name)
+        ...
 
 
-NOT_ASKED = Authentication(Ways("", ""))
-"""For who has proved otherwise who it is."""
+class _NotAsked:
+    """For who has proved otherwise who it is."""
+
+    ways = Ways("", "")
+    applies = False
+    author = Author("")
+
+    async def spf(self) -> SpfOutcome | None:
+        return None
+
+    async def helo(self) -> SpfOutcome | None:
+        return None
+
+    async def dkim(self) -> tuple[DkimOutcome, ...]:
+        return ()
+
+    async def dmarc(self) -> DmarcOutcome | None:
+        return None
+
+    async def iprev(self) -> Evidence | None:
+        return None
+
+    async def evidence(self) -> tuple[Evidence, ...]:
+        return ()
+
+    def made(self) -> tuple[Evidence, ...]:
+        return ()
+
+    def close(self) -> None:
+        return
+
+
+NOT_ASKED: Authentication = _NotAsked()
+"""Every answer is empty, and nobody is asked."""

@@ -14,7 +14,8 @@ from ekiden.mail import journey
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
 from ekiden.mailauth.auth_results import forged_fields
-from ekiden.policy.authentication import NOT_ASKED, Authentication, Subject, Ways
+from ekiden.policy.authentication import NOT_ASKED, Authentication, Ways
+from ekiden.services.checks import Checks, Subject
 from ekiden.smtp.replies import printable
 
 
@@ -89,4 +90,4 @@ class Origins:
         if peer.account is not None or peer.listener == "house":
             return UNASKED
         dns = self._resolvers.for_message()
-        return Origin(Authentication(self._ways, Subject(envelope, headers, raw, envelope.received_at), dns), dns)
+        return Origin(Checks(self._ways, Subject(envelope, headers, raw, envelope.received_at), dns), dns)

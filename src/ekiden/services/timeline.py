@@ -20,6 +20,7 @@ from ekiden.mail.journey import (
     ContentReceived,
     Deferred,
     Dialled,
+    DnsAnswered,
     Failed,
     Fetched,
     Judged,
@@ -84,6 +85,7 @@ def sentence(step: Step, lang: str = "en") -> str:
     if isinstance(step, ContentReceived):
         fields["size"] = f"{step.size:,}"
     if isinstance(step, Authenticated):
+        fields["about"] = step.about or "-"
         fields["method"] = _METHODS.get(step.method, (step.method, ""))[0]
     if isinstance(step, Amended):
         fields["what"] = _amendments(step.what, lang)
@@ -219,6 +221,8 @@ def _rfc(step: Step) -> str:
         return "RFC 1939 §5"
     if isinstance(step, RemoteReplied):
         return _SECTIONS.get(step.command.partition(" ")[0].upper(), step.RFC)
+    if isinstance(step, DnsAnswered) and not step.question.endswith((" MX", " A", " AAAA")):
+        return "RFC 1034 §3.7"
     if isinstance(step, Authenticated):
         return _METHODS.get(step.method, ("", step.RFC))[1]
     return step.RFC

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from tests.policy.test_authentication import WAYS, ZONE, checks_of
+from tests.services.test_checks import WAYS, ZONE, checks_of
 
 from ekiden.mail.headers import parse_headers
 from ekiden.mailauth.auth_results import parse_auth_results

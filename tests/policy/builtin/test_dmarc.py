@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.policy.test_authentication import checks_of
+from tests.services.test_checks import checks_of
 
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import parse_headers

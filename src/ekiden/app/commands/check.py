@@ -6,15 +6,20 @@ import importlib
 import pkgutil
 import platform
 import re
+import shutil
 import ssl
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from typing import IO
 
 import click
 
 from ekiden import __version__
-from ekiden.app.commandline import Cli, Failure, common, plain
+from ekiden.app.commandline import Cli, Failure, common, plain, printable
+from ekiden.base.endpoint import parse_ip
 from ekiden.base.errors import ConfigError, StoreError
+from ekiden.services import timeline
 from ekiden.store import damage, evidence
 from ekiden.store.database import Tx
 from ekiden.store.inspect import Finding, inspect
@@ -82,6 +87,29 @@ def store(cli: Cli, accept: bool) -> None:
 def _forget_damage(tx: Tx) -> None:
     for one in damage.noted(tx):
         damage.forget(tx, one.message)
+
+
+@COMMAND.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--from-ip", required=True)
+@click.option("--helo", default="")
+@click.option("--mail-from")
+@common
+def mail(cli: Cli, file: IO[bytes], from_ip: str, helo: str, mail_from: str | None) -> None:
+    """Explain step by step whether a message comes from whom it says, as if it came in now."""
+    from ekiden.app.check_mail import Claim, check_mail  # what other checks do without
+
+    told = check_mail(cli.config(), file.read(), Claim(ip_address(parse_ip(from_ip)), helo, mail_from))
+
+    def shown() -> str:
+        if told.refusal is not None:
+            end = cli.text("cli.mail-refused", reply=told.refusal.text)
+        else:
+            end = cli.text("cli.mail-filed", folder=told.folder) if told.folder else cli.text("cli.mail-taken")
+        return printable(timeline.render(told.steps, cli.lang, max(60, shutil.get_terminal_size((120, 24)).columns)) + end)
+
+    reply = told.refusal.text if told.refusal is not None else None
+    cli.give({"steps": timeline.as_json(told.steps, cli.lang), "refusal": reply, "folder": told.folder or None}, shown)
 
 
 def sqlite_store(cli: Cli) -> tuple[Path, Path]:

@@ -1,0 +1,90 @@
+"""What `ekiden check mail` finds out: who really sent a message, step by step, and what would become of it here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from ekiden.app.clock import SystemClock
+from ekiden.app.config import Config
+from ekiden.app.ways import ways_of
+from ekiden.base.ids import EnvelopeId
+from ekiden.dns.questions import Resolver
+from ekiden.mail import journey
+from ekiden.mail.address import NULL_PATH, Ip, Path, parse_mailbox
+from ekiden.mail.envelope import Envelope, Peer
+from ekiden.mail.headers import parse_headers
+from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
+from ekiden.policy.builtin.dmarc import the_author_is_whom_it_says
+from ekiden.policy.stage import MessageContext, World
+from ekiden.policy.verdict import Defer, Reject, Verdict
+from ekiden.services.origins import Origins, Resolvers
+from ekiden.smtp.replies import Reply
+
+_RETURN_PATH = re.compile(rb"<([^<>]*)>")
+_LONE_LF = re.compile(rb"(?<!\r)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How a message is said to have come. sender: None for what its Return-Path says."""
+
+    ip: Ip
+    helo: str
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was found. steps: in order. refusal: what the sender would hear, or None. folder: where it would be filed."""
+
+    steps: tuple[journey.Step, ...]
+    refusal: Reply | None
+    folder: str
+
+
+def check_mail(config: Config, raw: bytes, claim: Claim, resolvers: Resolvers | None = None) -> Told:
+    """Ask the DNS about one message; nothing is kept. raw: with either kind of line ends. Raises BadValue for a sender that is none."""
+    return asyncio.run(_check(config, _LONE_LF.sub(b"\r\n", raw), claim, resolvers))
+
+
+async def _check(config: Config, raw: bytes, claim: Claim, resolvers: Resolvers | None) -> Told:
+    clock = SystemClock()
+    own = DnsResolver(ResolverSettings(config.dns.servers or system_servers()), clock) if resolvers is None else None
+    headers = parse_headers(raw)
+    peer = Peer(claim.ip, 0, "mx", hello=claim.helo, extended=True)
+    envelope = Envelope(EnvelopeId(0), _sender(claim.sender, headers.first(b"return-path")), (), peer, clock.now())
+    source = resolvers or own
+    if source is None:
+        raise RuntimeError("there is a resolver in either case")
+    try:
+        origin = Origins(source, ways_of(config)).begin(envelope, headers, raw)
+        world = World(clock, _dns(source), _count, lambda event, **fields: None)
+        context = MessageContext(peer, world, envelope, (), headers, len(raw), authentication=origin.checks)
+        await origin.checks.evidence()
+        verdict = await the_author_is_whom_it_says(context)
+        steps = origin.steps(clock.now())
+        origin.checks.close()
+    finally:
+        if own is not None:
+            await own.close()
+    return Told(tuple(steps), _refusal(verdict), getattr(verdict, "mailbox", "") if verdict is not None else "")
+
+
+def _dns(source: Resolvers) -> Resolver:
+    return source.for_message()
+
+
+async def _count(key: str, per_s: int) -> int:
+    return 1
+
+
+def _refusal(verdict: Verdict | None) -> Reply | None:
+    return verdict.reply if isinstance(verdict, Reject | Defer) else None
+
+
+def _sender(given: str | None, return_path: bytes | None) -> Path:
+    if given is None and return_path is not None and (match := _RETURN_PATH.search(return_path)) is not None:
+        given = match[1].decode("utf-8", "replace")
+    return parse_mailbox(given) if given else NULL_PATH
