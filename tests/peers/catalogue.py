@@ -72,6 +72,8 @@ PEERS = {
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
     "promtool": Peer(("prometheus",)),
+    "publicsuffix": Peer(("publicsuffix",)),
+    "libopendmarc": Peer(("libopendmarc2",)),
     "smtplib": Peer(),
     "imaplib": Peer(),
     "poplib": Peer(),
