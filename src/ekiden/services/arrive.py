@@ -229,8 +229,8 @@ class Arrivals:
             judged = Judgement(Defer(replies.TOOK_TOO_LONG, f"judging took more than {self._judging_s:g} s"))
         if (took := self._clock.monotonic() - began) > _SLOW_S:
             self._world.log("judging-slow", level="warning", envelope=id_text(envelope.id), seconds=round(took, 1))
-        incoming.steps.extend(origin.steps(self._clock.now()))
-        origin.checks.close()
+        if self._origins is not None:
+            incoming.steps.extend(await self._origins.end(origin, envelope, judged, self._clock.now()))
         note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
         return judged
 

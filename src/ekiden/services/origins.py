@@ -1,21 +1,27 @@
-"""Who really sent a message, as a part of its arrival: checks are begun, told as steps of the journey, and forged claims taken out.
+"""Who really sent a message, as a part of its arrival: checks are begun, told and counted, and forged claims taken out.
 
 Source: RFC 8601 §5 (fields that claim to be ours), policy.authentication.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ekiden.base.clock import Millis
 from ekiden.dns.questions import Answer, Resolver
 from ekiden.mail import journey
+from ekiden.mail.address import NULL_PATH, Domain, Path
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
 from ekiden.mailauth.auth_results import forged_fields
+from ekiden.mailauth.dmarc import Disposition
 from ekiden.policy.authentication import NOT_ASKED, Authentication, Ways
+from ekiden.policy.chain import Judgement
+from ekiden.policy.verdict import Defer, Reject
 from ekiden.services.checks import Checks, Subject
+from ekiden.services.dmarc_counts import Judged
+from ekiden.services.dmarc_counts import judged as judged_by_dmarc
 from ekiden.smtp.replies import printable
 
 
@@ -49,6 +55,19 @@ class Origin:
         self.checks = checks
         self._dns = dns
 
+    async def counted(self, envelope: Envelope, judged: Judgement, now: Millis) -> Judged | None:
+        """What the author's domain is to hear of the message in its report. None where DMARC was not asked, or wants no report."""
+        if not any(each.method == "dmarc" for each in self.checks.made()) or (outcome := await self.checks.dmarc()) is None:
+            return None
+        done = _disposition(judged)
+        wanted = outcome.disposition.value
+        reasons = [("local_policy", "")] if done != wanted and not outcome.overrides else []
+        first = envelope.recipients[0].path if envelope.recipients else NULL_PATH
+        return judged_by_dmarc(
+            outcome, await self.checks.spf(), await self.checks.dkim(), envelope.peer.ip, _domain_of(envelope.sender), _domain_of(first),
+            disposition=done, now=now, reasons=reasons, method="treewalk" if self.checks.ways.suffixes is None else "psl",
+        )  # fmt: skip
+
     def steps(self, now: Millis) -> list[journey.Step]:
         """All that was asked and found, in order."""
         steps: list[journey.Step] = []
@@ -61,15 +80,34 @@ class Origin:
         return steps
 
 
+def _disposition(judged: Judgement) -> str:
+    """What really becomes of a message, in the words of the report; one that is put off comes again and is counted then."""
+    if isinstance(judged.refusal, Reject):
+        return Disposition.REJECT.value
+    return Disposition.QUARANTINE.value if judged.quarantine is not None else Disposition.NONE.value
+
+
+def _domain_of(path: Path) -> str:
+    return path.host.ascii if isinstance(path.host, Domain) else ""
+
+
 UNASKED = Origin(NOT_ASKED)
 
 
 class Origins:
     """The checks of all messages that come to a process."""
 
-    def __init__(self, resolvers: Resolvers, ways: Ways) -> None:
+    def __init__(self, resolvers: Resolvers, ways: Ways, note: Callable[[Judged | None], None] | None = None) -> None:
         self._resolvers = resolvers
         self._ways = ways
+        self._note = note
+
+    async def end(self, origin: Origin, envelope: Envelope, judged: Judgement, now: Millis) -> list[journey.Step]:
+        """A message has been judged: it is counted for the report to its domain; what was asked and found, as steps."""
+        if self._note is not None and not isinstance(judged.refusal, Defer):
+            self._note(await origin.counted(envelope, judged, now))
+        origin.checks.close()
+        return origin.steps(now)
 
     def without_forged(self, headers: Headers, raw: bytes) -> tuple[bytes, int]:
         """The content without fields that claim to be our Authentication-Results, and how many there were.
