@@ -71,6 +71,7 @@ PEERS = {
     "curl": Peer(("curl",)),
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
+    "unbound": Peer(("unbound",)),
     "promtool": Peer(("prometheus",)),
     "publicsuffix": Peer(("publicsuffix",)),
     "libopendmarc": Peer(("libopendmarc2",)),

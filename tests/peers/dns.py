@@ -1,4 +1,4 @@
-"""Name servers that answer from zones given by a test: knot (authoritative) and dnsmasq."""
+"""Name servers that answer from zones given by a test: knot (authoritative), dnsmasq, and unbound (a validating resolver)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import dns.message
+import dns.query
+import dns.rdatatype
 from tests.peers import catalogue
 from tests.peers.network import entered, inside
 from tests.peers.process import Daemon
@@ -24,10 +27,20 @@ class Record(NamedTuple):
 
 
 class Knot:
-    """Knot DNS: authoritative for every zone (the last two labels of a name) that the records mention; UDP and TCP."""
+    """Knot DNS: authoritative for every zone (the last two labels of a name) that the records mention; UDP and TCP.
+
+    signed: zones that it signs with keys of its own, each with how often it hashes the names of NSEC3; 0 is NSEC.
+    """
 
     def __init__(
-        self, directory: Path, *, port: int, records: Iterable[Record], host: str = "127.0.0.1", network: str | None = None
+        self,
+        directory: Path,
+        *,
+        port: int,
+        records: Iterable[Record],
+        host: str = "127.0.0.1",
+        network: str | None = None,
+        signed: Mapping[str, int] | None = None,
     ) -> None:
         tree = catalogue.tree("knot")
         self.version = tree.versions["knot"]
@@ -43,10 +56,17 @@ class Knot:
             "log:\n  - target: stderr\n    any: info",
             f'database:\n    storage: "{directory}/db"',
             f'template:\n  - id: default\n    storage: "{directory}/zones"\n    file: "%s.zone"\n    semantic-checks: off',
-            "zone:",
         ]
+        if signed:
+            conf.append("policy:")
+        for zone, rounds in (signed or {}).items():
+            conf.append(f"  - id: {zone}\n    single-type-signing: on")
+            conf.append(f"    nsec3: {'on' if rounds else 'off'}\n    nsec3-iterations: {rounds}")
+        conf.append("zone:")
         for zone, held in zones.items():
             conf.append(f"  - domain: {zone}.")
+            if zone in (signed or {}):
+                conf.append(f"    dnssec-signing: on\n    dnssec-policy: {zone}\n    zonefile-sync: -1")
             lines = [
                 f"{zone}. 60 IN SOA ns.{zone}. admin.{zone}. 1 60 60 3600 60",
                 f"{zone}. 60 IN NS ns.{zone}.",
@@ -63,6 +83,19 @@ class Knot:
         )
         probe = next(iter(zones))
         self._daemon.wait_for(lambda: _answers(network, host, port, probe), f"it answers for {probe}")
+
+    def anchor(self, zone: str) -> str:
+        """The key of a signed zone, as a line that validating resolvers take as their ground."""
+        query = dns.message.make_query(f"{zone}.", "DNSKEY", want_dnssec=True)
+        found: list[str] = []
+
+        def signed() -> bool:
+            answer = dns.query.tcp(query, "127.0.0.1", port=self.port, timeout=5).answer
+            found[:] = [f"{zone}. IN DNSKEY {key}" for rrset in answer if rrset.rdtype == dns.rdatatype.DNSKEY for key in rrset]
+            return any(rrset.rdtype == dns.rdatatype.RRSIG for rrset in answer)
+
+        self._daemon.wait_for(signed, f"it has signed {zone}")
+        return found[0]
 
     def stop(self) -> None:
         """End it."""
@@ -115,6 +148,59 @@ class Dnsmasq:
             env=tree.environment(),
         )
         self._daemon.wait_for(lambda: _answers(network, host, port, held[0].name.rstrip(".")), "it answers")
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()
+
+
+class Unbound:
+    """Unbound: a resolver that validates, with zones of its own and zones for which it asks others.
+
+    stubs: which server (a port on 127.0.0.1) it asks for a zone. anchors: keys that it trusts, as lines. Everything else
+    does not exist for it: it asks nobody outside.
+    """
+
+    def __init__(
+        self, directory: Path, *, port: int, records: Iterable[Record] = (), stubs: Mapping[str, int], anchors: Iterable[str] = ()
+    ) -> None:
+        tree = catalogue.tree("unbound")
+        self.version = tree.versions["unbound"]
+        self.port = port
+        directory.mkdir(parents=True, exist_ok=True)
+        held = list(records)
+        lines = [
+            "server:",
+            f'directory: "{directory}"',
+            'chroot: ""',
+            'username: ""',
+            f'pidfile: "{directory}/pid"',
+            "use-syslog: no",
+            "do-daemonize: no",
+            "verbosity: 1",
+            "num-threads: 1",
+            "do-ip6: no",
+            f"interface: 127.0.0.1@{port}",
+            "do-not-query-localhost: no",
+            'module-config: "validator iterator"',
+            'local-zone: "." static',
+            'local-zone: "test." transparent',
+            *(f'local-zone: "{zone}." static' for zone in sorted({_zone(record.name) for record in held})),
+            *(f"local-data: '{record.name.rstrip('.')}. 60 IN {record.type} {record.value}'" for record in held),
+            *(f'local-zone: "{zone}." nodefault' for zone in stubs),
+            *(f'trust-anchor: "{line}"' for line in anchors),
+            "remote-control:",
+            "control-enable: no",
+            *(f'stub-zone:\n  name: "{zone}."\n  stub-addr: 127.0.0.1@{asked}' for zone, asked in stubs.items()),
+        ]
+        (directory / "unbound.conf").write_text("\n".join(lines) + "\n")
+        self._daemon = Daemon(
+            "unbound",
+            [tree.program("unbound"), "-d", "-c", directory / "unbound.conf"],
+            log=directory / "unbound.log",
+            env=tree.environment(),
+        )
+        self._daemon.wait_for(lambda: _answers(None, "127.0.0.1", port, "version.bind"), "it answers")
 
     def stop(self) -> None:
         """End it."""

@@ -8,9 +8,13 @@ import smtplib
 import ssl
 from pathlib import Path
 
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
 import pytest
 from dns.resolver import Resolver
-from tests.peers.dns import Dnsmasq, Knot, Record
+from tests.peers.dns import Dnsmasq, Knot, Record, Unbound
 from tests.peers.dovecot import Dovecot
 from tests.peers.postfix import Postfix
 from tests.peers.process import answers, free_port, until
@@ -72,3 +76,19 @@ def test_name_servers_answer_from_the_zone_over_udp_and_tcp(server: type[Knot] |
         assert [str(found) for found in resolver.resolve("two.test", "TXT")] == ['"v=spf1 mx -all"']
     finally:
         running.stop()
+
+
+@pytest.mark.peer("unbound", "knot")
+def test_unbound_proves_what_knot_has_signed_and_asks_nobody_else(tmp_path: Path) -> None:
+    knot = Knot(tmp_path / "knot", port=free_port(), records=ZONE, signed={"two.test": 0})
+    try:
+        unbound = Unbound(tmp_path / "unbound", port=free_port(), stubs={"two.test": knot.port}, anchors=[knot.anchor("two.test")])
+        try:
+            for name, rcode, flags in (("two.test", "NOERROR", "QR RD RA AD"), ("one.example", "NXDOMAIN", "QR AA RD RA")):
+                query = dns.message.make_query(name, "MX", flags=dns.flags.RD | dns.flags.AD)
+                answer = dns.query.udp(query, "127.0.0.1", port=unbound.port, timeout=10)
+                assert (dns.rcode.to_text(answer.rcode()), dns.flags.to_text(answer.flags)) == (rcode, flags)
+        finally:
+            unbound.stop()
+    finally:
+        knot.stop()

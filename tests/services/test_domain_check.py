@@ -115,7 +115,7 @@ def test_each_fault_is_found_and_nothing_else(changes: dict[str, list[Record | s
 
 
 def test_a_domain_that_does_not_exist_lacks_all_that_is_below_it() -> None:
-    zone = {name: [] for name in RIGHT if name.endswith("one.test") and name != "mail.one.test"}
+    zone: dict[str, list[Record | str]] = {name: [] for name in RIGHT if name.endswith("one.test") and name != "mail.one.test"}
     checks = checked(zone | {"one.test": []}, Ours("other.test", "mail.one.test"))
     assert ("mx", "bad", "mx-no-domain") in findings(checks)
     assert ("spf", "bad", "spf-none") in findings(checks)
