@@ -56,11 +56,11 @@ class SignedFields:
         for place, (name, _) in enumerate(self.headers.fields):
             self._places.setdefault(name.lower(), []).append(place)
 
-    def pick(self, names: Iterable[bytes], *, relaxed: bool) -> list[bytes]:
+    def pick(self, names: Iterable[bytes], *, relaxed: bool, without: int | None = None) -> list[bytes]:
         """The fields that h= names, in its order, each in its form (RFC 6376 §5.4.2).
 
         names: in lower case. A name that comes again means the next field above; one that has no field any more gives
-        nothing.
+        nothing. without: the place of the signature itself, which is never one of them.
         """
         used: dict[bytes, int] = {}
         picked = []
@@ -70,10 +70,20 @@ class SignedFields:
             if places is None:
                 continue
             before = used.get(name, 0)
+            if before < len(places) and places[-1 - before] == without:
+                before += 1
             if before < len(places):
-                used[name] = before + 1
                 picked.append(form(places[-1 - before]))
+                before += 1
+            used[name] = before
         return picked
+
+    def signature_at(self, place: int, *, relaxed: bool) -> bytes:
+        """The signature field with this index as it stands at the end of what it signs; see signature_field()."""
+        if relaxed:
+            return signature_field(*self.headers.fields[place], relaxed=True)
+        name, _, value = self.simple_at(place).partition(b":")
+        return signature_field(name, value[:-2], relaxed=False)
 
     def relaxed_at(self, place: int) -> bytes:
         """The relaxed form of the field with this index, with its CRLF."""
@@ -112,13 +122,13 @@ class BodyHash:
         self.length = 0
         """How many octets the form has so far, hashed or not; final after digest()."""
 
-    def update(self, raw: bytes) -> None:
-        """The next octets of the body; of any length, cut anywhere."""
-        if len(raw) <= _PIECE:
+    def update(self, raw: bytes, at: int = 0) -> None:
+        """The next octets of the body, raw from offset at; of any length, cut anywhere."""
+        if not at and len(raw) <= _PIECE:
             self._take(raw)
         else:
-            for at in range(0, len(raw), _PIECE):
-                self._take(raw[at : at + _PIECE])
+            for begin in range(at, len(raw), _PIECE):
+                self._take(raw[begin : begin + _PIECE])
 
     def digest(self) -> bytes:
         """The hash. The body has ended: nothing may be added and this is called once."""
