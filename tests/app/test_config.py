@@ -76,6 +76,8 @@ def test_what_is_wrong_is_said_where_it_is(file: Path, text: str | bytes, words:
 def test_a_name_server_needs_no_port(file: Path) -> None:
     file.write_text(SMALL + '[dns]\nservers = ["192.0.2.53", "[::1]:5353"]\n')
     assert load(file, {}).dns.servers == (Endpoint("192.0.2.53", 53), Endpoint("::1", 5353))
+    file.write_text(SMALL + '[dns]\ntrusted = ["127.0.0.1", "0:0::1"]\n')
+    assert load(file, {}).dns.trusted == ("127.0.0.1", "::1")
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ class Dns:
             expects="endpoint",
         ),
     ] = ()
+    trusted: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Addresses of resolvers that validate DNSSEC and that nobody can stand in for: what they say is proved counts as proved.",
+            parse=parse_ip,
+            expects="ip",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,8 @@ class House:
         self.courier: Courier | None = None
         self._open_store(on_fatal)
         self.changes = Changes(Path(config.data_dir) / "run", node)
-        self.resolver = DnsResolver(ResolverSettings(mode.name_servers or config.dns.servers or system_servers()), self.clock)
+        servers = mode.name_servers or config.dns.servers or system_servers()
+        self.resolver = DnsResolver(ResolverSettings(servers, frozenset(config.dns.trusted)), self.clock)
         self.pressure = Pressure(config, roles, self.space, log)
         self.crowd = self.pressure.crowd
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
