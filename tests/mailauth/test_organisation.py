@@ -15,8 +15,8 @@ from ekiden.mailauth.organisation import (
     is_at_or_below,
     organisation_of,
     policy_of,
+    question_about,
     steps,
-    walk,
 )
 from ekiden.mailauth.public_suffix import SuffixList
 from ekiden.testing.dns import FakeZone
@@ -34,7 +34,7 @@ def _asked(zone: FakeZone, start: str) -> list[str]:
     def see(answer: Answer) -> None:
         names.append(answer.question.name)
 
-    zone.run(observed(walk(Records(), start), see))
+    zone.run(observed(Records().walk(start), see))
     return names
 
 
@@ -147,7 +147,7 @@ def test_each_name_is_asked_once() -> None:
     names: list[str] = []
     records = Records()
     for domain in ("a.example.com", "b.example.com", "a.example.com"):
-        zone.run(observed(walk(records, domain), lambda answer: names.append(answer.question.name)))
+        zone.run(observed(records.walk(domain), lambda answer: names.append(answer.question.name)))
     assert sorted(names) == ["_dmarc.a.example.com", "_dmarc.b.example.com", "_dmarc.com", "_dmarc.example.com"]
 
 
@@ -194,3 +194,11 @@ def test_u_labels_and_a_labels_are_one_name(written: str, name: str) -> None:
 )
 def test_is_at_or_below(domain: str, other: str, below: bool) -> None:
     assert is_at_or_below(domain, other) is below
+
+
+def test_a_name_that_no_question_can_carry_has_no_record() -> None:
+    assert question_about("") is None
+    assert question_about("x" * 64 + ".test") is None
+    assert question_about(".".join(["x" * 60] * 4) + ".long") is None
+    assert str(question_about("example.com")) == "_dmarc.example.com. TXT"
+    assert FakeZone({}).run(Records().walk("a..b")).organisation == "a..b"

@@ -165,11 +165,13 @@ class _Evaluation:
             because = f"the record of {name} has no valid policy"
             return DmarcOutcome(Result.PERMERROR, Disposition.NONE, self.author, "", name, record, because=because)
         spf_aligned, domains = yield from self._aligned(record)
-        outcome = DmarcOutcome(
-            Result.PASS, Disposition.NONE, self.author, self.organisation, name, record,
-            spf_aligned=spf_aligned, dkim_domains=domains,
-        )  # fmt: skip
-        return (yield from self._judged(outcome, record, name))
+        if not spf_aligned and not domains:
+            return (yield from self._failed(record, name))
+        policy, tag = record.asks(below=name != self.author)
+        because = "aligned: spf, dkim" if spf_aligned and domains else "aligned: spf" if spf_aligned else "aligned: dkim"
+        return DmarcOutcome(
+            Result.PASS, Disposition.NONE, self.author, self.organisation, name, record, policy, tag, spf_aligned, domains, (), because
+        )
 
     def _without_policy(self, unknown: NoAnswer) -> DmarcOutcome:
         """The policy could not be found. What passed for just this domain would pass under any; all else must wait."""
@@ -227,27 +229,27 @@ class _Evaluation:
                 self.open.append(domain)
             return False
 
-    def _judged(self, outcome: DmarcOutcome, record: DmarcRecord, name: str) -> Lookup[DmarcOutcome]:
-        """The result, the policy by its tag and the disposition of it."""
+    def _failed(self, record: DmarcRecord, name: str) -> Lookup[DmarcOutcome]:
+        """Nothing is aligned: the policy by its tag, and the disposition of it."""
         below = name != self.author
         policy, tag = record.asks(below=below)
-        if outcome.spf_aligned or outcome.dkim_aligned:
-            by = ["spf"] * outcome.spf_aligned + ["dkim"] * outcome.dkim_aligned
-            return replace(outcome, policy=policy, tag=tag, because=f"aligned: {', '.join(by)}")
         unknown = f"no answer about {', '.join(self.open)}" if self.open else ""
         if below and record.np is not None and not record.is_damaged:
             try:
                 policy, tag = record.asks(below=True, exists=(yield from exists(self.author)))
             except NoAnswer:
                 unknown = unknown or f"no answer about {self.author}"
-                policy, tag = max(record.asks(below=True), (record.np, "np"), key=lambda choice: _SEVERITY[choice[0]])
+                policy, tag = max((policy, tag), (record.np, "np"), key=lambda choice: _SEVERITY[choice[0]])
         applied, overrides = self._softened(policy, record)
-        outcome = replace(outcome, policy=policy, tag=tag, overrides=overrides)
         if unknown:
+            result, because = Result.TEMPERROR, unknown
             disposition = Disposition.NONE if applied is Policy.NONE else Disposition.DEFER
-            return replace(outcome, result=Result.TEMPERROR, disposition=disposition, because=unknown)
-        because = f"nothing aligned with {self.author}, {tag}={policy.value} of {name}"
-        return replace(outcome, result=Result.FAIL, disposition=Disposition(applied.value), because=because)
+        else:
+            result, because = Result.FAIL, f"nothing aligned with {self.author}, {tag}={policy.value} of {name}"
+            disposition = _DISPOSITIONS[applied]
+        return DmarcOutcome(
+            result, disposition, self.author, self.organisation, name, record, policy, tag, overrides=overrides, because=because
+        )
 
     def _softened(self, policy: Policy, record: DmarcRecord) -> tuple[Policy, tuple[Override, ...]]:
         """The policy to apply: one step milder in a test (RFC 9989 §4.7) or outside the sample (RFC 7489 §6.6.4)."""
@@ -260,4 +262,5 @@ class _Evaluation:
         return policy, ()
 
 
+_DISPOSITIONS = {policy: Disposition(policy.value) for policy in Policy}
 _SEVERITY = {Policy.NONE: 0, Policy.QUARANTINE: 1, Policy.REJECT: 2}

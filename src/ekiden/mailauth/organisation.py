@@ -8,14 +8,14 @@ Source: RFC 9989 §4.10, RFC 7489 §3.2, RFC 7489 §6.6.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ekiden.base.errors import BadValue
 from ekiden.dns.names import to_ascii
-from ekiden.dns.questions import Finding, Lookup, ask, ask_fully
+from ekiden.dns.questions import Finding, Lookup, NoAnswer, Question, ask_fully, is_askable, records_of
 from ekiden.dns.records import A, Txt
-from ekiden.mailauth.dmarc_record import DmarcRecord, Psd, is_dmarc_record, parse_record
+from ekiden.mailauth.dmarc_record import DmarcRecord, Psd, parse_record
 from ekiden.mailauth.public_suffix import SuffixList
 
 MOST_QUERIES = 8
@@ -44,22 +44,52 @@ class Found:
     several: bool = False
 
 
-@dataclass(slots=True)
+_NOTHING = Found(None)
+_SEVERAL = Found(None, several=True)
+
+
 class Records:
     """The DMARC records of domains, each asked for once."""
 
-    known: dict[str, Found] = field(default_factory=dict)
-    walks: dict[str, Walk] = field(default_factory=dict)
+    __slots__ = ("_known", "_walks")
+
+    def __init__(self) -> None:
+        self._known: dict[str, Found] = {}
+        self._walks: dict[str, Walk] = {}
 
     def at(self, domain: str) -> Lookup[Found]:
         """What is published for just this domain. Raises NoAnswer."""
-        found = self.known.get(domain)
-        if found is None:
-            texts = yield from ask(Txt, "_dmarc." + domain)
-            ours = [txt.value for txt in texts if is_dmarc_record(txt.value)]
-            found = Found(parse_record(ours[0])) if len(ours) == 1 else Found(None, len(ours) > 1)
-            self.known[domain] = found
+        found = self._known.get(domain)
+        if found is not None:
+            return found
+        question = question_about(domain)
+        if question is None:
+            return _NOTHING
+        answer = yield question
+        if answer.finding is Finding.FAILED:
+            raise NoAnswer(answer)
+        found = _NOTHING
+        for txt in records_of(Txt, answer) if answer.records else ():
+            record = parse_record(txt.value)
+            if record is not None:
+                found = Found(record) if found is _NOTHING else _SEVERAL
+        self._known[domain] = found
         return found
+
+    def walk(self, start: str) -> Lookup[Walk]:
+        """Walk from a domain to the top of the tree, or to the first record that says whether it is a public suffix."""
+        known = self._walks.get(start)
+        if known is not None:
+            return known
+        seen: list[tuple[str, DmarcRecord]] = []
+        for name in steps(start):
+            found = self._known.get(name) or (yield from self.at(name))
+            if found.record is not None:
+                seen.append((name, found.record))
+                if found.record.psd is not Psd.UNKNOWN:
+                    break
+        self._walks[start] = walked = Walk(start, tuple(seen))
+        return walked
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +125,7 @@ class Walk:
         return (name, record) if record.psd is Psd.YES else None
 
 
-def walk(records: Records, start: str) -> Lookup[Walk]:
-    """Walk from a domain to the top of the tree, or to the first record that says whether it is a public suffix."""
-    known = records.walks.get(start)
-    if known is not None:
-        return known
-    seen: list[tuple[str, DmarcRecord]] = []
-    for name in steps(start):
-        found = yield from records.at(name)
-        if found.record is not None:
-            seen.append((name, found.record))
-            if found.record.psd is not Psd.UNKNOWN:
-                break
-    records.walks[start] = Walk(start, tuple(seen))
-    return records.walks[start]
-
-
+@lru_cache(maxsize=2048)
 def steps(start: str) -> tuple[str, ...]:
     """The names that a walk asks about: the domain, then its parents, of which only the last seven (RFC 9989 §4.10)."""
     labels = start.split(".")
@@ -118,11 +133,18 @@ def steps(start: str) -> tuple[str, ...]:
     return (start, *(".".join(labels[-count:]) for count in range(longest, 0, -1)))
 
 
+@lru_cache(maxsize=4096)
+def question_about(domain: str) -> Question | None:
+    """The question for the record of a domain; None for a name that no question can carry, where there cannot be one."""
+    name = "_dmarc." + domain
+    return Question(Txt, name) if domain and is_askable(name) else None
+
+
 def organisation_of(records: Records, domain: str, suffixes: SuffixList | None) -> Lookup[str]:
     """The organisational domain: by the list where there is one, else by the tree."""
     if suffixes is not None:
         return suffixes.registrable(domain) or domain  # a public suffix stands for itself
-    found = yield from walk(records, domain)
+    found = yield from records.walk(domain)
     return found.organisation
 
 
@@ -135,7 +157,7 @@ def policy_of(records: Records, domain: str, suffixes: SuffixList | None) -> Loo
     if own.record is not None:
         return domain, own.record
     if suffixes is None:
-        return (yield from walk(records, domain)).policy
+        return (yield from records.walk(domain)).policy
     organisation = suffixes.registrable(domain)
     # RFC 7489 §6.6.3: several records at the domain itself end the search.
     if own.several or organisation is None or organisation == domain:
