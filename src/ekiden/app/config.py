@@ -371,7 +371,7 @@ class Config:
         Setting(
             "What judges mail, in this order: builtin:NAME, or FILE.py:FUNCTION beside the configuration.", parse=_policy, expects="policy"
         ),
-    ] = ()
+    ] = ("builtin:authentication", "builtin:dmarc")
     listeners: Listeners = field(default_factory=Listeners)
     tls: TlsFiles = field(default_factory=TlsFiles)
     dns: Dns = field(default_factory=Dns)

@@ -39,11 +39,11 @@ def test_what_came_of_a_reload_is_told(ekiden: Calls, processes: int) -> None:
         assert f"ekiden.toml:{line}: limits.recipients" in ekiden.fails("reload")
         assert server.log().count("event='reload") == 2 if processes == 1 else True  # the server was not even asked
         _rewrite(server, "recipients = -1", "recipients = 178")
-        _rewrite(server, "data_dir", 'policies = ["broken.py:judge"]\ndata_dir')
+        _rewrite(server, "policies = []", 'policies = ["broken.py:judge"]')
         said = ekiden.fails("reload", "--lang", "ja")
         assert said.startswith("ekiden: サーバーは前の設定のまま動いています:\n")
         assert "/broken.py: ZeroDivisionError: division by zero" in said
-        _rewrite(server, 'policies = ["broken.py:judge"]', 'user = "nobody"')
+        _rewrite(server, 'policies = ["broken.py:judge"]', 'policies = []\nuser = "nobody"')
         told = json.loads(ekiden.out("reload", "--json"))
         assert told["changed"] == [["limits.recipients", "177", "178"]]
         assert told["needs_restart"] == ["user"]
