@@ -114,11 +114,10 @@ class DmarcOutcome:
         return replace(self, disposition=to, overrides=(*self.overrides, Override(type, comment)))
 
     def evidence(self) -> Evidence:
-        """As Authentication-Results says it (RFC 7489 §11.1, RFC 8601 §2.7)."""
+        """As Authentication-Results says it (RFC 9989 §9.1, RFC 9989 §9.2)."""
         about = {"header.from": self.author_domain}
-        if self.policy is not None:
-            # The registry's words; what DEFER stands for is no policy of the domain.
-            about["policy.dmarc"] = self.policy.value if self.disposition is Disposition.DEFER else self.disposition.value
+        if self.policy is not None and self.disposition is not Disposition.DEFER:
+            about["policy.dmarc"] = self.disposition.value
         return Evidence("dmarc", self.result, about, self.because)
 
 
@@ -234,12 +233,12 @@ class _Evaluation:
         below = name != self.author
         policy, tag = record.asks(below=below)
         unknown = f"no answer about {', '.join(self.open)}" if self.open else ""
-        if below and record.np is not None and not record.is_damaged:
+        if below and record.np not in (None, policy) and not record.is_damaged:
             try:
                 policy, tag = record.asks(below=True, exists=(yield from exists(self.author)))
             except NoAnswer:
                 unknown = unknown or f"no answer about {self.author}"
-                policy, tag = max((policy, tag), (record.np, "np"), key=lambda choice: _SEVERITY[choice[0]])
+                policy, tag = max((policy, tag), record.asks(below=True, exists=False), key=lambda choice: _SEVERITY[choice[0]])
         applied, overrides = self._softened(policy, record)
         if unknown:
             result, because = Result.TEMPERROR, unknown
