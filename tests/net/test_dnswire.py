@@ -312,7 +312,7 @@ def test_dnspython_reads_the_same() -> None:
     whole = answer("one.test. 90 CNAME two.test.", "two.test. 60 MX 10 a.test.", "two.test. 60 MX 20 b.two.test.", authority=SOA)
     chance = random.Random(11)
     compared = 0
-    for _ in range(6_000):
+    for _ in range(3_000):
         packet = bytearray(whole)
         for _ in range(chance.randint(0, 3)):
             packet[chance.randrange(12, len(packet))] = chance.randrange(256)
@@ -329,7 +329,7 @@ def test_dnspython_reads_the_same() -> None:
         ours = {(mx.preference, dns.name.from_text(f"{mx.host}.")) for mx in found.records if isinstance(mx, Mx)}
         assert {(each.preference, each.exchange) for each in theirs} == ours
         compared += 1
-    assert compared > 2_000
+    assert compared > 1_000
 
 
 @given(st.binary(max_size=200))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.peers.dns import Dnsmasq, Knot
@@ -319,6 +321,78 @@ def test_what_is_told_about_a_message_has_a_size() -> None:
     records = zone()
     records["many.test"] = [Txt((b"%d" % n,)) for n in range(200)]
     run(story, served=records)
+
+
+def test_a_thousand_messages_of_as_many_domains_stay_within_bounds() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        for n in range(1_000):  # DN-14
+            message = resolver.for_message()
+            names = [f"{n}.wild.test", f"{n}.b.wild.test"] if n else [f"{m}.c.wild.test" for m in range(40)]
+            await message.resolve(told(A, names))
+            assert message.asked == min(len(names), 30)
+        assert len(server.queries) == 30 + 2 * 999
+        kept = [n for n in range(1_000) for name in (f"{n}.wild.test", f"{n}.b.wild.test") if resolver.remembered(Question(A, name))]
+        assert (len(kept), min(kept)) == (500, 750)
+
+    run(story, cache_entries=500)
+
+
+def test_the_bounds_are_those_that_were_promised() -> None:
+    bounds = ResolverSettings((Endpoint("127.0.0.1", 53),))
+    assert (bounds.question_s, bounds.message_s) == (10.0, 20.0)                # DN-03, DN-11
+    assert (bounds.most_questions, bounds.cache_entries) == (30, 10_000)        # DN-14
+    assert "127.0.0.1" not in bounds.trusted                                    # DN-10
+
+
+class _Noting(asyncio.DatagramProtocol):
+    """A name server that knows nothing and notes who asks: (port, id)."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)  # what the loop makes for datagrams
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
+        self.seen.append((addr[1], int.from_bytes(data[:2], "big")))
+        self.transport.sendto(data[:2] + b"\x81\x83" + data[4:], addr)  # NXDOMAIN
+
+
+def test_ports_and_ids_of_questions_cannot_be_guessed() -> None:
+    async def story() -> None:
+        transport, noting = await asyncio.get_running_loop().create_datagram_endpoint(_Noting, local_addr=("127.0.0.1", 0))
+        resolver = DnsResolver(ResolverSettings((Endpoint("127.0.0.1", transport.get_extra_info("sockname")[1]),)), FakeClock())
+        for n in range(200):
+            assert (await question(resolver, f"{n}.test")).finding is Finding.NO_NAME
+        await resolver.close()
+        transport.close()
+        ports, ids = ({pair[n] for pair in noting.seen} for n in (0, 1))
+        assert len(noting.seen) == 200  # RFC 5452 §9.2
+        assert len(ids) > 190
+        assert len(ports) > 100
+        steps = [after - before for before, after in itertools.pairwise(port for port, _ in noting.seen)]
+        assert max(steps.count(step) for step in set(steps)) < 20  # nor one after the other
+
+    asyncio.run(story())
+
+
+class _Forged(ServedZone):
+    """Somebody sends a hundred answers with guessed ids before the true one."""
+
+    def datagrams(self, packet: bytes) -> list[bytes]:
+        (truth,) = super().datagrams(packet)
+        return [((truth[0] << 8 | truth[1]) ^ n).to_bytes(2, "big") + truth[2:] for n in range(1, 100)]
+
+
+def test_who_guesses_ids_makes_us_ask_by_tcp() -> None:
+    async def story() -> None:
+        async with _Forged(zone()) as server:
+            resolver = DnsResolver(ResolverSettings((endpoint(server),)), FakeClock())
+            assert (await question(resolver, "one.test")).records == (ADDRESS,)  # DN-01
+            assert [by for _, _, by in server.queries] == ["udp", "tcp"]
+            await resolver.close()
+
+    asyncio.run(story())
 
 
 def test_the_cache_has_a_size() -> None:

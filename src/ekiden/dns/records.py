@@ -117,5 +117,8 @@ RECORDS: tuple[type[Record], ...] = (A, Aaaa, Mx, Txt, Ptr, Cname, Tlsa)
 """All kinds that can be asked for."""
 
 
+_SHOWN = {octet: chr(octet) if 0x20 <= octet <= 0x7E and octet not in b'"\\' else f"\\{octet:03d}" for octet in range(256)}
+
+
 def _printable(raw: bytes) -> str:
-    return "".join(chr(b) if 0x20 <= b <= 0x7E and b not in b'"\\' else f"\\{b:03d}" for b in raw)
+    return raw.decode("latin-1").translate(_SHOWN)

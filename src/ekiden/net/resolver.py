@@ -24,11 +24,14 @@ from ekiden.base.clock import Clock, Millis
 from ekiden.base.endpoint import Endpoint, parse_ip
 from ekiden.base.errors import BadValue
 from ekiden.dns.questions import MOST_ALIASES, Answer, Finding, Lookup, Question
+from ekiden.dns.records import Tlsa, Txt
 from ekiden.net.dnswire import LEAST_TTL_S, MOST_TTL_S, Heard, decode_answer, encode_question
 
 T = TypeVar("T")
 
 _PACKET_BYTES = 65_535
+_MOST_STRAYS = 20
+"""Datagrams that are not our answer, before we think that somebody guesses ids and ask by TCP (RFC 5452 §9.3)."""
 _NAMESERVER = re.compile(r"[ \t]*nameserver[ \t]+([^ \t%#;]+)")
 
 
@@ -210,10 +213,11 @@ class DnsResolver:
             sock.connect((server.host, server.port))
             self.sent += 1
             sock.send(encode_question(question, id, edns=edns))
-            while True:
+            for _ in range(_MOST_STRAYS):
                 heard = decode_answer(await loop.sock_recv(sock, _PACKET_BYTES), question, id)
                 if heard is not None:
                     return heard
+        return Heard(truncated=True)
 
     async def _by_tcp(self, server: Endpoint, question: Question) -> Heard:
         loop = asyncio.get_running_loop()
@@ -352,7 +356,8 @@ class _Cache:
             return None
         measures.DNS_HITS.of().value += 1
         self._kept.move_to_end(question)
-        return replace(answer, ttl_s=max(1, round(left)))
+        ttl_s = max(1, round(left))
+        return Answer(answer.question, answer.finding, answer.records, answer.aliases, ttl_s, answer.authentic, answer.because)
 
     def put(self, answer: Answer) -> None:
         self._drop(answer.question)
@@ -375,8 +380,16 @@ class _Cache:
 
 
 def _size(answer: Answer) -> int:
-    """About how many bytes an answer takes in memory."""
-    return 500 + 2 * len(str(answer)) + 100 * len(answer.records)
+    """About how many bytes an answer takes in memory; a name counts as the longest."""
+    size = 500 + 300 * len(answer.aliases)
+    for record in answer.records:
+        if isinstance(record, Txt):
+            size += 150 + sum(50 + len(string) for string in record.strings)
+        elif isinstance(record, Tlsa):
+            size += 150 + len(record.data)
+        else:
+            size += 400
+    return size
 
 
 def _family(server: Endpoint) -> socket.AddressFamily:
