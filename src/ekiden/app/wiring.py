@@ -26,11 +26,11 @@ from ekiden.app.watch import Kept
 from ekiden.app.ways import ways_of
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, StoreError
-from ekiden.base.ids import IdMaker
+from ekiden.base.ids import AccountId, IdMaker
 from ekiden.base.machine import Machine
 from ekiden.dns.mx import is_public
 from ekiden.imap import machine as imap_machine
-from ekiden.mail.address import Ip
+from ekiden.mail.address import Ip, parse_mailbox
 from ekiden.mail.headers import HeaderLimits
 from ekiden.net.dial import OwnListeners, Sources
 from ekiden.net.listener import Door
@@ -54,6 +54,9 @@ from ekiden.services.attempt import Attempts, AttemptSettings
 from ekiden.services.bounce import Reports
 from ekiden.services.conversation import DEADLINES, Manner
 from ekiden.services.courier import Courier, CourierSettings
+from ekiden.services.dmarc_counts import Counts, Judged
+from ekiden.services.dmarc_inbox import ReportInbox
+from ekiden.services.dmarc_reports import DailyReports, Reporter
 from ekiden.services.intake import Intakes
 from ekiden.services.judging import Judging
 from ekiden.services.login import Guesses, Logins
@@ -62,7 +65,7 @@ from ekiden.services.origins import Origins
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
 from ekiden.services.space import Floor, Space
-from ekiden.services.upkeep import Upkeep
+from ekiden.services.upkeep import Retention, Upkeep
 from ekiden.services.ward import Notes
 from ekiden.smtp import replies
 from ekiden.smtp.reply_reader import ReplyLimits
@@ -140,7 +143,7 @@ class House:
             outside=_outside(config, mode),
             on_queued=self.wake,
             judging_s=float(config.timeouts.smtp.judging),
-            origins=Origins(self.resolver, ways_of(config)),
+            origins=Origins(self.resolver, ways_of(config), self._count_for_report),
             hops=config.limits.hops,
             headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
         )
@@ -149,11 +152,18 @@ class House:
         self.judging = Judging(self.database, self.reports, self.clock, self.changes, log, self._notes_of(Role.DOOR, poison.JUDGED))
         self.policies = Chain(judges, asyncio.timeout, self.judging)
         self.own_people = Chain(own, asyncio.timeout, self.judging)
-        self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=f"{config.hostname}/{node}")
+        self._owner = f"{config.hostname}/{node}"
+        keep = Retention(reports_ms=config.dmarc.keep * 1000)
+        self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=self._owner, keep=keep)
+        self.dmarc_counts = Counts(self.database, self.clock, log) if config.dmarc.reports else None
         self.seats = Seats()
         self.mailboxes = self._make_mailboxes()
         self._own: list[tuple[Ip, int]] = []
         self._wakers: list[Callable[[], None]] = []
+
+    def _count_for_report(self, seen: Judged | None) -> None:
+        if self.dmarc_counts is not None:
+            self.dmarc_counts.note(seen)
 
     def _make_mailboxes(self) -> Mailboxes:
         limits = self.config.limits
@@ -237,9 +247,46 @@ class House:
         else:
             self.on_queue(lambda: self.changes.poke(QUEUE))  # the courier is another process
             self.changes.poke(QUEUE)  # whom we replace may have died after a commit, before it could say so
+        if self.dmarc_counts is not None:
+            work.append(self.dmarc_counts.run())
         if Role.KEEPER in self.roles:
             work.append(self.upkeep.run())
+            work += self._report_work()
         return work
+
+    def _report_work(self) -> list[Coroutine[Any, Any, None]]:
+        """What the keeper does about reports of DMARC: those that we owe others, and theirs."""
+        chosen, work = self.config.dmarc, []
+        if chosen.reports:
+            work.append(self.daily_reports().run())
+        if chosen.inbox is not None:
+            address = parse_mailbox(chosen.inbox)
+            inbox = ReportInbox(self.database, self.blobs, self.router, self.changes, self.clock, self.log, address, owner=self._owner)
+            work.append(inbox.run())
+        return work
+
+    def daily_reports(self) -> DailyReports:
+        """Who writes the reports that domains ask for."""
+        chosen, hostname = self.config.dmarc, self.config.hostname
+
+        def sent(accounts: Sequence[AccountId], queued: bool) -> None:
+            for account in accounts:
+                self.changes.poke(account)
+            if queued:
+                self.wake()
+
+        return DailyReports(
+            self.database,
+            self.resolver,
+            self.arrivals,
+            self.router,
+            self.ids,
+            self.clock,
+            self.log,
+            Reporter(hostname, chosen.organisation or hostname, parse_mailbox(chosen.contact or f"postmaster@{hostname}")),
+            owner=self._owner,
+            sent=sent,
+        )
 
     async def stop_courier(self, grace_s: float) -> None:
         """Begin no attempt any more, and give those that run so much time."""
@@ -249,6 +296,8 @@ class House:
     async def stop(self) -> None:
         """End the background work in good order."""
         await self.stop_courier(0.0)
+        if self.dmarc_counts is not None:
+            await self.dmarc_counts.flush()
         if Role.KEEPER in self.roles:
             with suppress(StoreError):  # then the lease runs out
                 await self.upkeep.close()

@@ -17,13 +17,15 @@ from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import BlobId
 from ekiden.policy.stage import Log
-from ekiden.store import counters, queue, retention
+from ekiden.store import counters, dmarc, queue, retention
 from ekiden.store.blob import BlobStore
 from ekiden.store.database import Database, Tx
 
 _LEASE = "keeper"
 _HOUR_MS = 3_600_000
 _AT_ONCE = 500
+_REPORTS_AT_ONCE = 20
+_COUNTED_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Retention:
     """How long what is kept.
 
     journeys_ms: after arrival, once the mail itself is gone. finished_ms: copies that were sent, failed or expired. orphans_s: files
-    that no row names; longer than any message takes to be stored. every_ms: between two rounds.
+    that no row names; longer than any message takes to be stored. reports_ms: reports of DMARC that others sent. every_ms: between two
+    rounds.
     """
 
     journeys_ms: int = 30 * 24 * _HOUR_MS
     finished_ms: int = 24 * _HOUR_MS
     orphans_s: float = 3600.0
+    reports_ms: int = 400 * 24 * _HOUR_MS
     every_ms: int = 10 * 60_000
 
 
@@ -92,8 +96,15 @@ class Upkeep:
         old = Millis(now - self._keep.journeys_ms)
         swept.journeys = await self._all_of(lambda tx: retention.forget_journeys(tx, old, _AT_ONCE), _AT_ONCE)
         swept.counters = await self._database.write(lambda tx: counters.forget(tx, now) + retention.forget_named_leases(tx, finished))
+        await self._forget_reports(now)
         swept.blobs = await self._orphans()
         return swept
+
+    async def _forget_reports(self, now: Millis) -> None:
+        """Reports of others that are old, and counts of days that nobody will report any more."""
+        old = Millis(now - self._keep.reports_ms)
+        await self._all_of(lambda tx: dmarc.forget_received(tx, old, _REPORTS_AT_ONCE), _REPORTS_AT_ONCE)
+        await self._database.write(lambda tx: dmarc.forget(tx, now // (24 * _HOUR_MS) - _COUNTED_DAYS))
 
     async def close(self) -> None:
         """Let another process be the keeper at once."""
