@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
@@ -106,7 +107,7 @@ def work() -> Iterator[tuple[str, float, float]]:
         said = (ours(cache, domain, ip), theirs(domain, ip))
         if said != (result, result.value):
             raise SystemExit(f"{what}: {said} instead of {result.value}")
-        yield what, _best_us(lambda d=domain, i=ip: ours(cache, d, i)), _best_us(lambda d=domain, i=ip: theirs(d, i), times=60)
+        yield what, _best_us(partial(ours, cache, domain, ip)), _best_us(partial(theirs, domain, ip), times=60)
 
 
 def main() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import date
 from ipaddress import IPv4Address, IPv6Address
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -152,3 +155,70 @@ _WORDS = st.sampled_from([
 def test_nothing_crashes(raw: bytes) -> None:
     found = parse_record(b"v=spf1 " + raw)
     assert isinstance(found, SpfRecord) or found.because.isascii()
+
+
+# RFC 7208 §12 once more, as one expression a rule, written from the RFC and not from the parser.
+_DELIMITED = r"[.\-+,/_=]*"
+_EXPAND = rf"(?:%\{{[slodiphv][0-9]*r?{_DELIMITED}\}}|%%|%_|%-)"
+_STRING = rf"(?:{_EXPAND}|[\x21-\x24\x26-\x7e])*"
+_TOP = r"(?:(?:[a-z0-9]*[a-z][a-z0-9]*)|(?:[a-z0-9]+-[a-z0-9-]*[a-z0-9]))"
+_SPEC = rf"{_STRING}(?:\.{_TOP}\.?|{_EXPAND})"
+_LEN_4 = r"/(?:[0-9]|[12][0-9]|3[0-2])"
+_LEN_6 = r"/(?:[0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])"
+_DUAL = rf"(?:{_LEN_4})?(?:/{_LEN_6})?"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]|[0-9])"
+_TERM = re.compile(
+    rf"[+?~-]?(?:all|include:{_SPEC}|(?:a|mx)(?::{_SPEC})?{_DUAL}|ptr(?::{_SPEC})?|exists:{_SPEC}"
+    rf"|ip4:{_OCTET}(?:\.{_OCTET}){{3}}(?:{_LEN_4})?|ip6:(?P<six>[0-9a-f:.]+)(?:{_LEN_6})?)"
+    rf"|(?:redirect|exp)={_SPEC}|(?!(?:redirect|exp)=)[a-z][a-z0-9_.-]*={_STRING}",
+    re.IGNORECASE | re.ASCII,
+)
+_NO_PARTS = re.compile(r"%\{[a-z]0+[^1-9]", re.IGNORECASE)
+_SEEDS = [
+    "all", "include:_spf.one.test", "a", "a/24", "a//64", "a/24//64", "a:one.test", "a:one.test/24//64", "mx:%{d}/8", "mx", "ptr",
+    "ptr:one.test", "ip4:192.0.2.1", "ip4:10.0.0.0/8", "ip6:2001:db8::/32", "ip6:::ffff:192.0.2.1", "exists:%{ir}.%{v}._spf.%{d2}",
+    "exists:%{l1r+-}.x.a-b", "redirect=%{d1r}.one.test.", "exp=why.one.test", "moo.cow-far_out=man:dog/cat", "x=%%%_%-",
+    "a:foo:bar/baz.one.test", "a:xn--a.b1",
+]  # fmt: skip
+_CHARACTERS = "aAmMxX4690123rRsdlicp%{}_-+?~.:/=, \x00\t\x7f;é\"eEtT"
+
+
+def _is_right(term: str) -> bool:
+    match = _TERM.fullmatch(term)
+    if match is None or _NO_PARTS.search(term.replace("%%", "")):
+        return False
+    try:
+        return match["six"] is None or bool(IPv6Address(match["six"]))
+    except ValueError:
+        return False
+
+
+def _mutated(random: Random) -> str:
+    term = random.choice(_SEEDS)
+    for _ in range(random.choice((0, 1, 1, 1, 2, 2, 3))):
+        place = random.randint(0, len(term))
+        character = random.choice(_CHARACTERS)
+        term = random.choice((term[:place] + character + term[place:], term[:place] + term[place + 1 :],
+                              term[:place] + character + term[place + 1 :]))
+    return term.replace(" ", "")
+
+
+def _compare(seeds: range) -> int:
+    right = 0
+    for seed in seeds:
+        term = _mutated(Random(seed))
+        record = parse_record(f"v=spf1 {term}".encode())
+        assert isinstance(record, SpfRecord) == (not term or _is_right(term)), f"seed {seed}: {term!r}: {record}"
+        right += isinstance(record, SpfRecord)
+    return right
+
+
+def test_the_parser_takes_what_the_grammar_takes() -> None:
+    right = _compare(range(20_000))
+    assert 4_000 < right < 16_000
+
+
+@pytest.mark.nightly
+def test_the_parser_takes_what_the_grammar_takes_in_many_more_records() -> None:
+    begin = date.today().toordinal() * 1_000_000
+    assert _compare(range(begin, begin + 500_000)) > 100_000

@@ -109,8 +109,8 @@ def ours(zone: Mapping[str, Sequence[Record]], ip: str, helo: str, sender: str) 
     return run_lookup(lookup, lambda question: answer_of(zone, question))
 
 
-def theirs(zone: Mapping[str, Sequence[Record]], ip: str, helo: str, sender: str) -> tuple[str, str]:
-    """The result and the explanation of pyspf; "" where it has only its default."""
+def theirs(zone: Mapping[str, Sequence[Record]], ip: str, helo: str, sender: str) -> tuple[str, str, str]:
+    """The result and the explanation of pyspf, "" where it has only its default; and what it calls the problem."""
     query = pyspf.query(i=ip, s=sender, h=helo, receiver=RECEIVER, strict=True)
     query.set_default_explanation("")
     before, pyspf.DNSLookup = pyspf.DNSLookup, _Answers(zone)
@@ -118,7 +118,7 @@ def theirs(zone: Mapping[str, Sequence[Record]], ip: str, helo: str, sender: str
         result, _, explanation = query.check()
     finally:
         pyspf.DNSLookup = before
-    return result, explanation if result == "fail" else ""
+    return result, explanation if result == "fail" else "", getattr(query, "prob", "")
 
 
 class _Answers:
