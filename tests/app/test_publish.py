@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from ekiden.app.config import Config, Listeners, Outbound, Smarthost
 from ekiden.app.publish import records_of, zone_text
+from ekiden.base.clock import Millis
 from ekiden.base.endpoint import Endpoint
+from ekiden.store.dkim_keys import DkimKey, KeyStatus
 
 CONFIG = Config(hostname="mail.one.test", domains=("one.test",))
 
@@ -65,3 +67,12 @@ def test_every_line_of_the_zone_is_a_comment_or_a_record() -> None:
     for lang in ("en", "ja"):
         for line in zone_text(records_of(CONFIG, "one.test"), lang).split("\n"):
             assert line == "" or line.startswith(";") or "  IN  " in line
+
+
+def test_each_key_of_the_domain_has_its_record() -> None:
+    key = DkimKey("one.test", "s1", "ed25519", KeyStatus.ACTIVE, b"\x01" * 32, b"", Millis(0))
+    records = records_of(CONFIG, "one.test", [key])
+    value = '"v=DKIM1; k=ed25519; p=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="'
+    assert [(each.name, each.value) for each in records if each.why == "publish.dkim"] == [("s1._domainkey.one.test.", value)]
+    assert "ekiden dkim new" not in zone_text(records, "en")
+    assert "ekiden dkim new" in zone_text(records_of(CONFIG, "one.test"), "en")

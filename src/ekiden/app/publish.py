@@ -1,7 +1,7 @@
 """The DNS records that a domain needs so that mail finds this server, and so that others believe mail from it.
 
 Only what is true of this server today: no DKIM record without a key, no service record for a door that is shut.
-Source: RFC 5321 §5.1, RFC 7208 §3, RFC 7489 §6.1, RFC 6186 §3, RFC 8314 §5.1, RFC 8460 §3.
+Source: RFC 5321 §5.1, RFC 7208 §3, RFC 6376 §3.6.1, RFC 7489 §6.1, RFC 6186 §3, RFC 8314 §5.1, RFC 8460 §3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from ipaddress import ip_address
 from ekiden.app.config import Config
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.texts import text
+from ekiden.services.keys import record_name, record_text, zone_value
 from ekiden.services.timeline import pad
+from ekiden.store.dkim_keys import DkimKey
 
 _SERVICES = (("submissions", "_submissions"), ("submission", "_submission"), ("imaps", "_imaps"), ("imap", "_imap"), ("pop3s", "_pop3s"))
 
@@ -32,14 +34,15 @@ class Record:
     note: bool = False
 
 
-def records_of(config: Config, domain: str) -> list[Record]:
-    """All records to publish for a domain of this server, in A-labels."""
+def records_of(config: Config, domain: str, keys: Sequence[DkimKey] = ()) -> list[Record]:
+    """All records to publish for a domain of this server, in A-labels. keys: those of the domain, also the former ones."""
     host = f"{config.hostname}."
     records = [Record(f"{domain}.", "MX", f"10 {host}", "publish.mx")]
     records += _addresses(config, host)
     records.append(Record(f"{domain}.", "TXT", f'"v=spf1 mx{_smarthost(config)} -all"', "publish.spf"))
     if config.hostname != domain:
         records.append(Record(host, "TXT", '"v=spf1 a -all"', "publish.spf-host"))
+    records += [Record(f"{record_name(key)}.", "TXT", zone_value(record_text(key)), "publish.dkim") for key in keys]
     records.append(Record(f"_dmarc.{domain}.", "TXT", f'"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"', "publish.dmarc"))
     records.append(Record(f"_smtp._tls.{domain}.", "TXT", f'"v=TLSRPTv1; rua=mailto:postmaster@{domain}"', "publish.tlsrpt"))
     for door, service in _SERVICES:
@@ -62,7 +65,8 @@ def zone_text(records: Sequence[Record], lang: str) -> str:
             out += ["", f"; {text(said, lang)}"]
         lead = "; " if record.note else ""
         out.append(f"{lead}{pad(record.name, names)}  IN  {pad(record.type, 4)}  {record.value}")
-    return "\n".join([*out[1:], "", f"; {text('publish.not-yet', lang)}"])
+    notes = ["publish.not-yet"] if any(record.why == "publish.dkim" for record in records) else ["publish.no-dkim", "publish.not-yet"]
+    return "\n".join([*out[1:], "", *(f"; {text(note, lang)}" for note in notes)])
 
 
 def _addresses(config: Config, host: str) -> list[Record]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.app.calls import SETTINGS, Calls
 from tests.app.zones import served
+from tests.peers.dns import Record, Unbound
+from tests.peers.process import free_port
 
 from ekiden.dns.records import Txt
 from ekiden.testing.dns import FakeZone
@@ -45,6 +49,14 @@ def test_records_are_lines_of_a_zone_file(ekiden: Calls) -> None:
     assert ekiden.json("domain", "records", "one.test")[0] == {
         "name": "one.test.", "type": "MX", "value": "10 mail.one.test.", "why": "Mail for the domain comes to this server", "note": False,
     }
+
+
+def test_records_hold_the_keys_of_the_domain(peopled: Calls) -> None:
+    peopled.out("dkim", "new", "one.test", "--selector", "s1")
+    shown = [one["name"] for one in peopled.json("domain", "records", "one.test") if "DKIM1" in one["value"]]
+    assert len(shown) == 2
+    assert all(name.endswith("._domainkey.one.test.") for name in shown)
+    assert not any("DKIM1" in one["value"] for one in peopled.json("domain", "records", "two.test"))
 
 
 def zone() -> FakeZone:
@@ -137,3 +149,19 @@ def test_all_our_domains_are_checked_or_one_that_is_not_ours_yet(peopled: Calls)
         assert "three.test is no domain of this server yet" in peopled.run("domain", "check", "three.test").stdout
     (peopled.folder / "ekiden.toml").write_text('hostname = "mail.one.test"\ndata_dir = "nothing"\n', "utf-8")
     assert "no domains yet" in peopled.fails("domain", "check", status=2)
+
+
+@pytest.mark.peer("unbound")
+def test_a_real_resolver_is_asked(ekiden: Calls, tmp_path: Path) -> None:
+    records = [
+        Record("one.test", "MX", "10 mail.one.test."), Record("one.test", "TXT", '"v=spf1 mx -all"'),
+        Record("mail.one.test", "A", "198.18.0.5"), Record("mail.one.test", "TXT", '"v=spf1 a -all"'),
+        Record("5.0.18.198.in-addr.arpa", "PTR", "mail.one.test."), Record("_dmarc.one.test", "TXT", '"v=DMARC1; p=reject"'),
+    ]
+    for held, wrong in ((records, set[str]()), (records[1:], {"mx", "spf"}), (records[:-2], {"ptr", "dmarc"})):
+        unbound = Unbound(tmp_path / "unbound", port=free_port(), records=held, stubs={})
+        try:
+            asking(ekiden, f"127.0.0.1:{unbound.port}")
+            assert {one["subject"] for one in findings(ekiden) if one["verdict"] != "hint"} == wrong
+        finally:
+            unbound.stop()

@@ -17,7 +17,6 @@ from ekiden.dns.mx import Ip, is_public
 from ekiden.mail.address import parse_domain
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
 from ekiden.services.domain_check import Check, Ours, Verdict, check_domain
-from ekiden.services.keys import record_name, record_text, zone_value
 from ekiden.services.timeline import columns, pad
 from ekiden.store import accounts, dkim_keys
 from ekiden.store.database import Conflict, Tx
@@ -96,7 +95,9 @@ def remove(cli: Cli, name: str) -> None:
 def records(cli: Cli, name: str) -> None:
     """Print every DNS record to publish for the domain NAME, as lines of a zone file."""
     domain = domain_of(cli, name)
-    found = records_of(cli.config(), domain)
+    config = cli.config()
+    _, keys = _known(cli, config)
+    found = records_of(config, domain, [key for key in keys if key.domain == domain])
     cli.give([_plain(cli, record) for record in found], lambda: zone_text(found, cli.lang))
 
 
@@ -178,10 +179,8 @@ def _to_publish(config: Config, ours: Ours, check: Check) -> list[str]:
         return []
     if check.subject == "ptr":
         return [f"{check.name}. IN PTR {ours.hostname}."]
-    if check.subject == "dkim":
-        return [f"{check.name}. IN TXT {zone_value(record_text(key))}" for key in ours.keys if record_name(key) == check.name]
     kinds = ("A", "AAAA") if check.subject == "address" else (check.kind,)
-    wanted = [record for record in records_of(config, ours.domain) if record.name == f"{check.name}." and record.type in kinds]
+    wanted = [record for record in records_of(config, ours.domain, ours.keys) if record.name == f"{check.name}." and record.type in kinds]
     return [f"{record.name} IN {record.type} {record.value}" for record in wanted if not record.note]
 
 
