@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.peers import debian
+from tests.peers import debian, mailauth
 from tests.peers.cgroups import control_groups
 from tests.peers.debian import NotHere, Tree
 from tests.peers.namespace import private_mounts
@@ -57,6 +57,15 @@ def tracing() -> str | None:
     return None if tried.returncode == 0 else "needs the right to trace processes"
 
 
+def from_npm() -> str | None:
+    """None if mailauth is here, else the reason why not."""
+    try:
+        mailauth.fetch()
+    except NotHere as reason:
+        return str(reason)
+    return None
+
+
 _MUTT = "libsasl2-modules"
 PEERS = {
     "postfix": Peer(("postfix",), private_mounts),
@@ -69,12 +78,15 @@ PEERS = {
     "neomutt": Peer(("neomutt", _MUTT)),
     "fetchmail": Peer(("fetchmail",)),
     "curl": Peer(("curl",)),
+    "opendkim": Peer(("opendkim", "opendkim-tools")),
+    "milters": Peer(("opendkim", "opendmarc", "dbconfig-no-thanks", "publicsuffix"), private_mounts),
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
     "unbound": Peer(("unbound",)),
     "promtool": Peer(("prometheus",)),
     "publicsuffix": Peer(("publicsuffix",)),
     "libopendmarc": Peer(("libopendmarc2",)),
+    "mailauth": Peer(needs=from_npm),  # for what runs at night only: not every machine has npm
     "smtplib": Peer(),
     "imaplib": Peer(),
     "poplib": Peer(),
