@@ -6,6 +6,7 @@ import asyncio
 import email
 import gzip
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ekiden.base.clock import Millis
-from ekiden.base.errors import StoreError
+from ekiden.base.errors import EkidenError, StoreError
 from ekiden.base.ids import AccountId, IdMaker
 from ekiden.dns.questions import Broken, Zone
 from ekiden.dns.records import Txt
@@ -297,6 +298,52 @@ def test_a_store_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         assert len(await scene.queued()) == 2
 
     in_scene(tmp_path, work)
+
+
+def test_where_a_key_cannot_be_used_nothing_leaves_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def sign(raw: bytes, sender: MailPath) -> bytes:
+        raise EkidenError("no key")
+
+    async def work(scene: Scene) -> None:
+        await scene.count()
+        scene.clock.advance(ms=(DAY + 1) * DAY_MS + (SPREAD_S + 600) * 1000 - scene.clock.now())
+        running = asyncio.ensure_future(scene.reports.run())
+        await scene.clock.until_asleep()
+        running.cancel()
+        assert scene.logged == ["dmarc-reports-failed"]
+        assert (await scene.queued(), await scene.due()) == ([], ["two.test"])
+
+    in_scene(tmp_path, work, sign=sign)
+
+
+_ORDER = {
+    "feedback": ("version?", "report_metadata", "policy_published", "extension?", "record+"),
+    "report_metadata": ("org_name", "email", "extra_contact_info?", "report_id", "date_range", "error*", "generator?"),
+    "date_range": ("begin", "end"),
+    "policy_published": ("domain", "discovery_method?", "adkim?", "aspf?", "p", "sp?", "np?", "testing?", "fo?"),
+    "record": ("row", "identifiers", "auth_results"),
+    "row": ("source_ip", "count", "policy_evaluated"),
+    "policy_evaluated": ("disposition", "dkim", "spf", "reason*"),
+    "reason": ("type", "comment?"),
+    "identifiers": ("envelope_to?", "envelope_from?", "header_from"),
+    "auth_results": ("dkim*", "spf?"),
+    "dkim": ("domain", "selector", "result", "human_result?"),
+    "spf": ("domain", "scope?", "result", "human_result?"),
+}
+"""What RFC 9990 says of each element: which parts in which order; ? may be absent, * any number, + at least one."""
+
+
+def test_the_elements_stand_as_the_tables_of_rfc_9990_want_them() -> None:
+    report = report_of(REPORTER, DAY, "two.test", POLICY, [(GOOD, 3), (BAD, 1), (KEPT, 2), (BELOW, 4)])
+    seen = set()
+    for element in ET.fromstring(write_report(report)).iter():
+        name = element.tag.removeprefix(f"{{{NAMESPACE}}}")
+        parts = [part.tag.removeprefix(f"{{{NAMESPACE}}}") for part in element]
+        if parts:
+            seen.add(name)
+            pattern = "".join(f"(?:{part.rstrip('?*+')} ){part[len(part.rstrip('?*+')):]}" for part in _ORDER[name])
+            assert re.fullmatch(pattern, "".join(f"{part} " for part in parts)), (name, parts)
+    assert seen == set(_ORDER)
 
 
 def test_twenty_thousand_kinds_of_mail_make_one_report_of_modest_size() -> None:

@@ -17,10 +17,12 @@ from ekiden.base.ids import EnvelopeId
 from ekiden.mail import journey
 from ekiden.mail.address import parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer, Recipient
+from ekiden.mailauth.dmarc_report import AggregateReport, Published, Record
 from ekiden.services.upkeep import Retention, Upkeep
-from ekiden.store import accounts, entries, journeys, mailboxes, messages, queue
+from ekiden.store import accounts, dmarc, entries, journeys, mailboxes, messages, queue
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.database import Database, Tx, open_database
+from ekiden.store.dmarc import Detail, PolicyFound
 from ekiden.testing.clock import FakeClock
 
 DAY_MS = 86_400_000
@@ -245,3 +247,26 @@ def _blob(blobs: FileBlobs):  # type: ignore[no-untyped-def]  # a Blob
     blob = writer.commit()
     writer.close()
     return blob
+
+
+def test_reports_of_others_and_counts_that_nobody_reports_go_when_they_are_old(tmp_path: Path) -> None:
+    record = Record("192.0.2.1", 1, "none", "pass", "pass", "one.test")
+    report = AggregateReport("Two", "a@two.test", "r1", 1, 2, Published("one.test"), (record,))
+    policy = PolicyFound("v=DMARC1; p=none", "one.test", "psl")
+    mail = Detail("192.0.2.1", "one.test", "", "", "none", True, True)
+
+    async def work(world: World) -> None:
+        def make(tx: Tx) -> None:
+            dmarc.keep(tx, report, EnvelopeId(1), NOW)
+            for day in (NOW // DAY_MS, NOW // DAY_MS - 30):
+                dmarc.add(tx, day, "one.test", policy, {mail: 1})
+
+        await world.database.write(make)
+        await world.upkeep.round()
+        assert await world.database.read(lambda tx: dmarc.due(tx, 100_000)) == [(NOW // DAY_MS, "one.test")]
+        assert (await world.database.read(lambda tx: dmarc.totals(tx, "", 0))).reports == 1
+        world.clock.advance(days=401)
+        await world.upkeep.round()
+        assert (await world.database.read(lambda tx: dmarc.totals(tx, "", 0))).reports == 0
+
+    in_world(tmp_path, work)

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address
 
 from ekiden import __version__
 from ekiden.base.clock import Millis, Timer, moment
-from ekiden.base.errors import BadValue, StoreError
+from ekiden.base.errors import BadValue, EkidenError
 from ekiden.base.ids import AccountId, IdMaker
 from ekiden.base.texts import languages, text
 from ekiden.dns.questions import NoAnswer, Resolver
@@ -55,7 +55,7 @@ _REASONS = {
 _OF_RFC_9990 = frozenset({"local_policy", "mailing_list", "other", "policy_test_mode", "trusted_forwarder"})
 
 Sign = Callable[[bytes, Path], Awaitable[bytes]]
-"""A message and who sends it, to the same message with signatures on top."""
+"""A message and who sends it, to the same message with signatures on top. Raises EkidenError where it must not leave without."""
 
 
 async def unsigned(raw: bytes, sender: Path) -> bytes:
@@ -210,7 +210,7 @@ class DailyReports:
         while True:
             try:
                 await self.round()
-            except StoreError as error:  # the next round tries again
+            except EkidenError as error:  # the store or a key cannot be used; the next round tries again
                 self._log("dmarc-reports-failed", level="error", error=error)
             await self._timer.sleep_until(Millis(self._timer.now() + _EVERY_MS))
 
