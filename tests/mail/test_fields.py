@@ -90,6 +90,9 @@ def test_a_name_that_looks_like_another_address_is_told() -> None:
     assert parse_addresses(b"=?utf-8?q?ceo=40bank.test?= <x@evil.test>")[0].is_disguised
     assert not parse_addresses(b'"x@evil.test" <x@EVIL.test>')[0].is_disguised
     assert not parse_addresses(b"A at home <x@evil.test>")[0].is_disguised
+    # U-labels and A-labels are one domain
+    assert not parse_addresses('"x@例え.テスト" <x@xn--r8jz45g.xn--zckzah>'.encode())[0].is_disguised
+    assert parse_addresses('"x@例え.テスト" <x@evil.test>'.encode())[0].is_disguised
 
 
 def test_groups_keep_their_names_and_do_not_nest() -> None:

@@ -15,6 +15,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ekiden.base.clock import Millis
+from ekiden.base.errors import BadValue
+from ekiden.dns.names import to_ascii
 from ekiden.mail.address import quote_local
 from ekiden.mail.encodings import decode_words
 from ekiden.mail.parameters import strip_comments
@@ -51,7 +53,7 @@ class Address:
     def is_disguised(self) -> bool:
         """The name looks like the address of another domain, so that a reader who sees only it would be deceived."""
         shown = _LOOKS_LIKE_ADDRESS.search(self.name)
-        return shown is not None and shown[1].lower() != self.domain.lower()
+        return shown is not None and shown[1].lower() != self.domain.lower() and _as_ascii(shown[1]) != _as_ascii(self.domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,14 @@ def parse_address_list(raw: bytes) -> tuple[Address | Group, ...]:
     """The same field with its groups, in order."""
     # Most fields come again and again; long ones are not kept, so that a hostile one costs no memory.
     return _list_cached(raw) if len(raw) <= _CACHED_LENGTH else _list(raw)
+
+
+def _as_ascii(domain: str) -> str:
+    """One spelling for U-labels and A-labels; what is no domain as it is."""
+    try:
+        return to_ascii(domain.removesuffix("."))
+    except BadValue:
+        return domain
 
 
 _CACHED_LENGTH = 128
