@@ -37,7 +37,7 @@ _BROKEN = (
     "a:h1.-test", "mx:x.123", "all=all", "x=", "x.y-z_1=/:", "a:h1.example.test:25", "ip6:2001:db8::1%25", "a%2f24", "a:%{d", "a:%{d}}",
     "exp=-all", "include:h1.example.test,",
 )  # fmt: skip
-_ALPHABET = "aAmMxpPtr4i6%{}dlsohvcrt10239./:=-+~? _,x"
+_ALPHABET = "aAmMxpPtr4i6dlsohvc10239./:=-+~? _,x"  # no "%": what pyspf takes there is not the grammar, which the tests of records hold
 
 
 @dataclass(frozen=True, slots=True)
