@@ -74,6 +74,12 @@ def test_of_many_signatures_those_that_matter_are_told() -> None:
     assert [domain for domain, _, _ in made.mail.signatures] == ["news.one.test", "one.test", "y.test", *(f"x{n}.test" for n in range(5))]
 
 
+def test_what_other_filters_made_of_mail_that_passed_is_not_said() -> None:
+    made = seen(outcome(result=Result.PASS, spf_aligned=True), reasons=(("local_policy", ""),))
+    assert made is not None
+    assert (made.mail.disposition, made.mail.reasons, made.mail.spf_aligned) == ("none", (), True)
+
+
 @pytest.mark.parametrize("found", [
     outcome(record=None, result=Result.NONE),
     outcome(record=parse_record(b"v=DMARC1; p=reject")),

@@ -84,12 +84,15 @@ def judged(
 
     spf: the check that DMARC went by. envelope_from, envelope_to: domains, "" for the null path; of several recipients the first one.
     disposition: what really becomes of the message by DMARC: none, quarantine or reject. reasons: (type, comment) beside those of the
-    outcome, where that is not what the policy asks for; types are those of RFC 9990. method: "psl" where the list was used.
+    outcome, where that is not what the policy asks for; types are those of RFC 9990. method: "psl" where the list was used. Of a message
+    that passed both are left out: what other filters make of it is not said here (RFC 9990 counts it all the same).
     """
     record = outcome.record
     if record is None or not record.rua or outcome.result in (Result.NONE, Result.TEMPERROR):
         return None
     why = [*((each.type.value, each.comment) for each in outcome.overrides), *reasons]
+    if outcome.dkim_aligned or outcome.spf_aligned:
+        disposition, why = "none", []
     mail = Detail(
         source=str(source),
         header_from=_short(outcome.author_domain),
