@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Container
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -217,3 +218,14 @@ def test_the_same_record_twice_counts_once() -> None:
 ])
 def test_host_names(name: str, answer: bool) -> None:
     assert is_host_name(name) is answer
+
+
+def test_of_a_host_with_thousands_of_addresses_the_first_are_looked_at() -> None:
+    addresses = [f"A 10.0.{n // 256}.{n % 256}" for n in range(4_000)]
+    found = find(FakeZone({"one.test": ["MX 10 a.test.", "MX 20 b.test."], "a.test": addresses, "b.test": ["A 192.0.2.1"]}))
+    assert [hop.host for hop in found.hops] == ["b.test"]
+    assert len(found.skipped) == 50
+    public = FakeZone({"one.test": ["MX 10 a.test."], "a.test": [f"A 192.0.{2 + n // 256}.{n % 256}" for n in range(4_000)]})
+    began = time.perf_counter()
+    assert len(find(public).hops[0].ips) == 5
+    assert time.perf_counter() - began < 0.5  # comparing each with each took seconds

@@ -134,6 +134,14 @@ def test_a_truncated_answer_is_asked_for_by_tcp() -> None:
     run(story)
 
 
+def test_where_no_datagram_comes_through_tcp_is_tried() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        assert await resolver.resolve(ask(Mx, "one.test")) == (Mx(10, "mx.one.test"),)
+        assert [by for _, _, by in server.queries] == ["udp", "udp", "tcp"]
+
+    run(story, mischief=Mischief.SILENT_UDP, patience_s=0.05)
+
+
 def test_an_answer_of_64_kib_is_read_and_not_kept() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
         for _ in range(2):

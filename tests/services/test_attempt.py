@@ -222,6 +222,14 @@ def test_what_the_dns_decides(tmp_path: Path, records: list[str], expected: str)
     assert (replies(attempted), attempted.outcomes[0].is_remote) == ([expected], False)
 
 
+def test_what_a_domain_may_add_to_a_journey_has_a_size(tmp_path: Path) -> None:
+    hosts = [f"MX {n} {'x' * 60}.{n}.test." for n in range(3_000)]
+    relay = Relay(FakeZone({"remote.test": hosts}), tmp_path, settings(9))
+    steps = told(asyncio.run(relay.attempt(a_batch())), journey.DnsAnswered)
+    assert 1 < len(steps) < 40
+    assert all(len(step.answer) <= 500 for step in steps if isinstance(step, journey.DnsAnswered))
+
+
 def test_an_address_literal_needs_no_dns(tmp_path: Path) -> None:
     with ScriptedHost() as host:
         relay = Relay(FakeZone({}), tmp_path, settings(host.port))

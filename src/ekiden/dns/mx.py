@@ -22,6 +22,7 @@ MOST_ADDRESSES = 5
 """How many addresses one attempt may try, over all hosts."""
 
 _MOST_OF_ONE_HOST = 3  # while there are other hosts, so that one with many addresses does not hide them
+_MOST_SEEN_OF_ONE_HOST = 50  # an answer has room for four thousand
 _MOST_HOSTS_ASKED = 10  # two questions each: with the MX question this stays below the 30 of one message
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -175,8 +176,12 @@ class _Search:
                 self.unanswered.append(f"{failed.question}: {failed.because}")
             self.skipped.append(Skipped(mx.host, failed.because if failed is not None else "no address"))
             return
-        usable = [ip for ip in found if self.allowed(ip)]
-        self.skipped += [Skipped(mx.host, f"{ip} is not a public address") for ip in found if ip not in usable]
+        usable: list[Ip] = []
+        for ip in found[:_MOST_SEEN_OF_ONE_HOST]:
+            if self.allowed(ip):
+                usable.append(ip)
+            else:
+                self.skipped.append(Skipped(mx.host, f"{ip} is not a public address"))
         chosen = usable[: self.left if alone else min(self.left, _MOST_OF_ONE_HOST)]
         if chosen:
             self.hops.append(Hop(mx.host, tuple(chosen), mx.preference))

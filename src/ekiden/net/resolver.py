@@ -153,15 +153,16 @@ class DnsResolver:
     async def _ask_servers(self, question: Question) -> Heard:
         """The first usable answer. A server that is slow is not given up while the next is asked as well."""
         servers = self._in_order()
-        waiting = [*servers, *servers]  # each twice: a datagram may get lost
+        # Each twice, because a datagram may get lost, and then by TCP, because there are walls that let none through.
+        waiting = [(server, last) for last in (False, False, True) for server in servers]
         asked: dict[asyncio.Task[Heard], Endpoint] = {}
         heard = Heard(because="no server")
         loop = asyncio.get_running_loop()
         try:
             while waiting or asked:
                 if waiting:
-                    server = waiting.pop(0)
-                    asked[loop.create_task(self._ask_one(server, question))] = server
+                    server, by_tcp = waiting.pop(0)
+                    asked[loop.create_task(self._ask_one(server, question, by_tcp=by_tcp))] = server
                 patience = self._settings.patience_s if waiting else None
                 done, _ = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -170,7 +171,7 @@ class DnsResolver:
                     if heard.finding is not Finding.FAILED or heard.unfinished or heard.because == "too many CNAMEs":
                         self._ill.pop(server, None)
                         return heard
-                    waiting = [other for other in waiting if other != server]  # it has spoken: asking again is of no use now
+                    waiting = [other for other in waiting if other[0] != server]  # it has spoken: asking again is of no use now
                 if not done and asked:
                     self._ill.setdefault(server, self._clock.monotonic())
             return heard
@@ -190,9 +191,9 @@ class DnsResolver:
 
     # ---- one question, one server ------------------------------------------------------------------
 
-    async def _ask_one(self, server: Endpoint, question: Question) -> Heard:
+    async def _ask_one(self, server: Endpoint, question: Question, *, by_tcp: bool) -> Heard:
         try:
-            heard = await self._by_udp(server, question, edns=True)
+            heard = Heard(truncated=True) if by_tcp else await self._by_udp(server, question, edns=True)
             if heard.again_without_edns:
                 heard = await self._by_udp(server, question, edns=False)
             if heard.truncated:

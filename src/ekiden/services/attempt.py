@@ -154,7 +154,7 @@ class Attempts:
             lookup = mail_hosts(domain, shuffle=self._shuffle, allowed=settings.may_dial, own_names=settings.own_names)
         hosts = await self._resolver.resolve(lookup)
         now = self._clock.now()
-        steps += [journey.DnsAnswered(now, printable(str(each.question)), printable(str(each))) for each in hosts.answers]
+        steps += [journey.DnsAnswered(now, printable(str(each.question)), printable(each.brief())) for each in hosts.answers]
         steps += [journey.DnsAnswered(now, printable(each.host), f"not used: {each.because}") for each in hosts.skipped]
         return hosts
 

@@ -370,4 +370,4 @@ def _shown(raw: bytes) -> str:
 
 
 def _list(ips: Sequence[Ip]) -> str:
-    return ", ".join(map(str, ips))
+    return ", ".join(map(str, ips[:MOST_ADDRESSES]))

@@ -73,7 +73,7 @@ class Origin:
         steps: list[journey.Step] = []
         for asked in self._dns.trail if self._dns is not None else ():
             answer = asked.answer
-            steps.append(journey.DnsAnswered(asked.at, printable(str(answer.question)), printable(str(answer))))
+            steps.append(journey.DnsAnswered(asked.at, printable(str(answer.question)), printable(answer.brief())))
         for each in self.checks.made():
             about = " ".join(f"{name}={value}" for name, value in each.about.items())
             steps.append(journey.Authenticated(now, each.method, each.result.value, printable(about), printable(each.because)))
