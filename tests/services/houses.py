@@ -50,16 +50,18 @@ class Running:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, doors: tuple[str, ...] = ("mx", "submission"), settings: str = SETTINGS, mode: Mode | None = None
+    folder: Path, doors: tuple[str, ...] = ("mx", "submission"), settings: str = SETTINGS, mode: Mode | None = None,
+    endpoint: Endpoint = Endpoint("127.0.0.1", 0),
 ) -> AsyncIterator[Running]:
-    """A house in folder with the accounts alice, bob and carol (over quota) and the alias team."""
+    """A house in folder with the accounts alice, bob and carol (over quota) and the alias team. endpoint: of the first door."""
     make_certificate(folder / "certificate.pem", folder / "key.pem", "mx.ekiden.test")
     if "policies" not in settings:
         settings = f"policies = []\n{settings}"  # no test asks the world who sent its mail
     (folder / "ekiden.toml").write_text(settings, "utf-8")
     lines: list[tuple[str, dict[str, object]]] = []
     house = House(load(folder / "ekiden.toml", {}), lambda event, **fields: lines.append((event, fields)), mode=mode or Mode())
-    listeners = {name: Listener(bind(Endpoint("127.0.0.1", 0)), house.door(name), house.crowd, house.log) for name in doors}
+    places = {name: endpoint if name == doors[0] else Endpoint("127.0.0.1", 0) for name in doors}
+    listeners = {name: Listener(bind(places[name]), house.door(name), house.crowd, house.log) for name in doors}
     house.own_listeners([listener.endpoint for listener in listeners.values()])
 
     def people(tx: Tx) -> None:

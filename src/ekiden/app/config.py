@@ -170,6 +170,21 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forwards:
+    """How aliases send mail on to other servers."""
+
+    rewrite_sender: Annotated[
+        bool, Setting("Send on under a sender of ours (SRS), so that SPF passes; bounces go back to the real sender.")
+    ] = True
+    sender_domain: Annotated[
+        str | None,
+        Setting(
+            "The domain of such senders; its MX must be this server. Not set: the domain of the alias.", parse=_domain, expects="domain"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """When mail that could not be handed over is tried again, and when it is given up (RFC 5321 §4.5.4)."""
 
@@ -380,6 +395,7 @@ class Config:
     store: Store = field(default_factory=Store)
     outbound: Outbound = field(default_factory=Outbound)
     keys: Keys = field(default_factory=Keys)
+    forwarding: Forwards = field(default_factory=Forwards)
     queue: Queue = field(default_factory=Queue)
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)

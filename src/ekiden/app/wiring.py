@@ -20,6 +20,7 @@ from typing import Any
 from ekiden.app.channel import Tell, nobody
 from ekiden.app.clock import SystemClock, boot_id
 from ekiden.app.config import Config
+from ekiden.app.data_dir import vault_of
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.watch import Kept
@@ -31,6 +32,7 @@ from ekiden.base.machine import Machine
 from ekiden.dns.mx import is_public
 from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip, parse_mailbox
+from ekiden.mail.address import Path as MailPath
 from ekiden.mail.headers import HeaderLimits
 from ekiden.net.dial import OwnListeners, Sources
 from ekiden.net.listener import Door
@@ -57,6 +59,7 @@ from ekiden.services.courier import Courier, CourierSettings
 from ekiden.services.dmarc_counts import Counts, Judged
 from ekiden.services.dmarc_inbox import ReportInbox
 from ekiden.services.dmarc_reports import DailyReports, Reporter
+from ekiden.services.forwarding import Forwarding
 from ekiden.services.intake import Intakes
 from ekiden.services.judging import Judging
 from ekiden.services.login import Guesses, Logins
@@ -64,6 +67,7 @@ from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.origins import Origins
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
+from ekiden.services.signing import Signing
 from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Retention, Upkeep
 from ekiden.services.ward import Notes
@@ -131,7 +135,10 @@ class House:
         own = judges
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
             own = [*load_policies(["builtin:sender"], _import_file), *judges]
-        self.router = Router(self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way)
+        self._prepare_keys()
+        self.router = Router(
+            self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way, forwarding=self.forwarding
+        )
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), self._guesses())
         self.intakes = Intakes(self.blobs, self.pressure.room)
         self.arrivals = Arrivals(
@@ -146,8 +153,10 @@ class House:
             origins=Origins(self.resolver, ways_of(config), self._count_for_report),
             hops=config.limits.hops,
             headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
+            signing=self.signing,
+            forwarding=self.forwarding,
         )
-        self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log)
+        self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)
         self._notes: list[Notes] = []
         self.judging = Judging(self.database, self.reports, self.clock, self.changes, log, self._notes_of(Role.DOOR, poison.JUDGED))
         self.policies = Chain(judges, asyncio.timeout, self.judging)
@@ -164,6 +173,20 @@ class House:
     def _count_for_report(self, seen: Judged | None) -> None:
         if self.dmarc_counts is not None:
             self.dmarc_counts.note(seen)
+
+    def _prepare_keys(self) -> None:
+        """What signs our mail, and what rewrites senders of forwarded mail."""
+        config, vault = self.config, vault_of(self.config)
+        self.signing = Signing(self.database, vault, self.changes, self.clock)
+        self.forwarding = Forwarding(
+            self.database,
+            vault,
+            self.clock,
+            config.hostname,
+            config.domains,
+            rewrites=config.forwarding.rewrite_sender,
+            domain=config.forwarding.sender_domain or "",
+        )
 
     def _make_mailboxes(self) -> Mailboxes:
         limits = self.config.limits
@@ -275,6 +298,9 @@ class House:
             if queued:
                 self.wake()
 
+        async def sign(raw: bytes, sender: MailPath) -> bytes:
+            return (await self.signing.sign(b"", raw)).fields + raw
+
         return DailyReports(
             self.database,
             self.resolver,
@@ -286,6 +312,7 @@ class House:
             Reporter(hostname, chosen.organisation or hostname, parse_mailbox(chosen.contact or f"postmaster@{hostname}")),
             owner=self._owner,
             sent=sent,
+            sign=sign,
         )
 
     async def stop_courier(self, grace_s: float) -> None:

@@ -154,6 +154,25 @@ class Amended(Step, frozen=True, tag="amended"):
     what: str
 
 
+class Signed(Step, frozen=True, tag="signed"):
+    """We signed the message for a domain, with the key that selector names."""
+
+    LAYER: ClassVar[str] = "application"
+    PROTOCOL: ClassVar[str] = "DKIM"
+    RFC: ClassVar[str] = "RFC 6376 §5"
+
+    domain: str
+    selector: str
+    algorithm: str
+
+
+class SenderRewritten(Step, frozen=True, tag="sender-rewritten"):
+    """The message is sent on under a sender of ours, whose bounces we pass on to the real one."""
+
+    sender: str
+    path: str
+
+
 class Deposited(Step, frozen=True, tag="deposited"):
     """A copy lies in a mailbox."""
 
@@ -299,7 +318,7 @@ class Fetched(Step, frozen=True, tag="fetched"):
 
 AnyStep: TypeAlias = (
     Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Authenticated | Stripped | Judged | Amended
-    | Appended | Deposited
+    | Signed | SenderRewritten | Appended | Deposited
     | Queued | Committed | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
     | Handled | Fetched
 )

@@ -109,7 +109,8 @@ def _hash(secret: bytes, *parts: str) -> str:
 
 def _check(local: str, hashed: str, secrets: Sequence[bytes], *parts: str) -> None:
     given = hashed.lower()
-    if not any([hmac.compare_digest(given, _hash(secret, *parts)) for secret in secrets]):
+    matches = [hmac.compare_digest(given, _hash(secret, *parts)) for secret in secrets]
+    if not any(matches):
         raise BadValue("rewritten sender", local, "not written by us")
 
 

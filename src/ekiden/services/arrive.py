@@ -15,19 +15,23 @@ from typing import NamedTuple
 
 from ekiden.base import failpoints, measures
 from ekiden.base.clock import Clock, Millis
+from ekiden.base.errors import Damaged
 from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
 from ekiden.mail.address import Path, format_path
 from ekiden.mail.envelope import Blob, Envelope, Recipient
-from ekiden.mail.headers import USUAL, HeaderLimits, over_limits
+from ekiden.mail.headers import USUAL, HeaderLimits, Headers, over_limits
 from ekiden.mail.trace import received, with_keyword
 from ekiden.policy.chain import NO_OPINION, Chain, Judgement
 from ekiden.policy.stage import MessageContext, Stage, World
 from ekiden.policy.verdict import Defer
 from ekiden.services.deposit import Analysis, analyse, new_message
+from ekiden.services.forwarding import Forward, Forwarding, Loop
 from ekiden.services.intake import INLINE_BYTES, Intake, Stored
+from ekiden.services.keys import KeysUnusable
 from ekiden.services.origins import UNASKED, Origins
 from ekiden.services.routing import Local, Remote, Route
+from ekiden.services.signing import Signing
 from ekiden.services.submit import mend
 from ekiden.services.verdicts import note
 from ekiden.smtp import replies
@@ -74,7 +78,7 @@ class Outside:
 
 
 class _Arrival(NamedTuple):
-    """All that one transaction needs to know of a message."""
+    """All that one transaction needs to know of a message. outside: the envelope of copies for other servers. keep: done with it."""
 
     envelope: Envelope
     message: NewMessage
@@ -82,6 +86,8 @@ class _Arrival(NamedTuple):
     folder: str
     steps: Sequence[journey.Step]
     reply: Reply
+    outside: Envelope
+    keep: Callable[[Tx], None] | None = None
 
 
 class Arrivals:
@@ -106,6 +112,8 @@ class Arrivals:
         origins: Origins | None = None,
         hops: int = 100,
         headers: HeaderLimits = USUAL,
+        signing: Signing | None = None,
+        forwarding: Forwarding | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -118,6 +126,8 @@ class Arrivals:
         self._origins = origins
         self._hops = hops
         self._headers = headers
+        self._signing = signing
+        self._forwarding = forwarding
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
@@ -155,16 +165,26 @@ class Arrivals:
                 intake = await intake.replaced_by(raw)
             if mended.amended:
                 analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
-        prefix = self._trace(envelope) + prefix
+        placement = place(envelope, incoming.routes)
+        try:
+            on_top = await self._signatures(incoming, prefix, raw)
+            forward = await self._forward(incoming, placement, analysis.headers)
+        except Loop:
+            return replies.LOOP_FOUND
+        except (KeysUnusable, Damaged) as error:  # what should be signed never leaves without (docs/adr/0012-signing-and-forwarding.md)
+            self._world.log("keys-unusable", level="error", envelope=id_text(envelope.id), because=str(error))
+            return replies.CANNOT_SIGN
+        steps += forward.steps
+        prefix = forward.prefix + on_top + self._trace(envelope) + prefix
         if failpoints.armed:
             failpoints.hit("K5")
         stored = await intake.finish()
         if failpoints.armed:
             failpoints.hit("K7")
-        placement = place(envelope, incoming.routes)
         folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
         reply = replies.accepted(envelope.id)
-        item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, folder, steps, reply)
+        message = _message(envelope, analysis, stored, prefix)
+        item = _Arrival(envelope, message, placement, folder, steps, reply, forward.envelope, forward.keep)
         few = len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES
         touched = await self._database.write_each(self._store, item, brief=few)
         intake.kept()  # before anything else: what fails from here on must not delete what a row names
@@ -179,19 +199,41 @@ class Arrivals:
         return reply
 
     def prepare(
-        self, envelope: Envelope, routes: Sequence[Sequence[Route]], raw: bytes, steps: Sequence[journey.Step]
+        self, envelope: Envelope, routes: Sequence[Sequence[Route]], raw: bytes, steps: Sequence[journey.Step], prefix: bytes = b""
     ) -> Callable[[Tx], tuple[AccountId, ...]]:
         """What takes in a small message that we have written ourselves, as part of a transaction of the caller's.
 
-        Returns the accounts to poke after the commit. For a report, which has to be there together with what it tells of
-        (house.md §7, Q5).
+        prefix: fields to put on top, such as its signatures. Returns the accounts to poke after the commit. For a report, which has to be
+        there together with what it tells of (house.md §7, Q5).
         """
         analysis = analyse(raw)
         stored = Stored(Blob(BlobId(""), len(raw), sha256(raw).digest()), raw)
         placement = place(envelope, routes)
         reply = replies.accepted(envelope.id)
-        item = _Arrival(envelope, _message(envelope, analysis, stored, b""), placement, "", steps, reply)
+        item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, "", steps, reply, envelope)
         return lambda tx: self._store(tx, (item,))[0]
+
+    async def _signatures(self, incoming: Incoming, top: bytes, raw: bytes) -> bytes:
+        """The signatures of what our people submit; top: what we have put on raw so far. Raises KeysUnusable, Damaged, StoreError."""
+        if not incoming.mends or self._signing is None:
+            return b""
+        signed = await self._signing.sign(top, raw)
+        incoming.steps.extend(signed.steps)
+        return signed.fields
+
+    async def _forward(self, incoming: Incoming, placement: Placement, headers: Headers) -> Forward:
+        """How copies for other servers go on. Raises Loop, KeysUnusable, Damaged, StoreError."""
+        envelope = incoming.envelope
+        if self._forwarding is None or not placement.remote or envelope.peer.account is not None:
+            return Forward(envelope)
+        by = [
+            recipient.path
+            for recipient, routes in zip(envelope.recipients, incoming.routes, strict=True)
+            if any(isinstance(route, Remote) and not route.ours and not route.back for route in routes)
+        ]
+        if not by:
+            return Forward(envelope)
+        return await self._forwarding.ahead(envelope, by, headers, stays=bool(placement.local))
 
     def _discarded(self, envelope: Envelope) -> Reply:
         """Accepted and kept nowhere, as a policy wants it (policy.verdict.Discard)."""
@@ -283,7 +325,9 @@ class Arrivals:
                 steps.append(journey.Deposited(now, local.delivered_to, local.name, names[at], uids[at]))
                 at += 1
             if arrival.placement.remote:
-                self._enqueue(tx, arrival.envelope, arrival.placement.remote, steps, now)
+                self._enqueue(tx, arrival.outside, arrival.placement.remote, steps, now)
+            if arrival.keep is not None:
+                arrival.keep(tx)
             steps.append(journey.Committed(now, arrival.reply.text))
             begun.append((arrival.envelope.id, steps))
         journeys.begin_all(tx, begun)

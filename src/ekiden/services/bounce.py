@@ -7,10 +7,11 @@ Source: RFC 3461 §5.2, §6, RFC 3464, RFC 5321 §6.1; house.md §6 (B9), §7 (Q
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from ekiden.base.clock import Clock, Millis
+from ekiden.base.errors import Damaged
 from ekiden.base.ids import AccountId, EnvelopeId, IdMaker, id_text
 from ekiden.base.texts import languages, text
 from ekiden.mail import journey
@@ -24,8 +25,10 @@ from ekiden.mail.trace import date_time
 from ekiden.services.arrive import Arrivals
 from ekiden.services.attempt import Outcome
 from ekiden.services.explain import UnknownWord, explain
+from ekiden.services.keys import KeysUnusable
 from ekiden.services.routing import Refused as NoRoute
 from ekiden.services.routing import Remote, Router
+from ekiden.services.signing import Signed, Signing
 from ekiden.store.database import Tx
 
 _RECIPIENTS = 100  # in one report; more get another one
@@ -55,13 +58,16 @@ class Report:
 class Reports:
     """Writes reports for one process."""
 
-    def __init__(self, arrivals: Arrivals, router: Router, ids: IdMaker, clock: Clock, hostname: str, log: Log) -> None:
+    def __init__(
+        self, arrivals: Arrivals, router: Router, ids: IdMaker, clock: Clock, hostname: str, log: Log, signing: Signing | None = None
+    ) -> None:
         self._arrivals = arrivals
         self._router = router
         self._ids = ids
         self._clock = clock
         self._hostname = hostname
         self._log = log
+        self._signing = signing
 
     async def failed(self, envelope: Envelope, tellings: Sequence[Telling], original: bytes) -> list[Report]:
         """About recipients that nobody will try again. original: the message, or at least its header. Raises StoreError."""
@@ -92,7 +98,18 @@ class Reports:
             extra=[("Auto-Submitted", "auto-generated")],
         )
         about = Envelope(id, NULL_PATH, (Recipient(postmaster, notify=Notify(0)),), _HERE, now)
-        return self._arrivals.prepare(about, (routes,), raw, ())
+        signed = await self._signed(raw, id)
+        return self._arrivals.prepare(about, (routes,), raw, signed.steps, signed.fields)
+
+    async def _signed(self, raw: bytes, id: EnvelopeId) -> Signed:
+        """Signatures of a report. Without usable keys it goes out unsigned: nobody would learn of the failure otherwise."""
+        if self._signing is None:
+            return Signed()
+        try:
+            return await self._signing.sign(b"", raw)
+        except (KeysUnusable, Damaged) as error:
+            self._log("report-unsigned", level="error", report=id_text(id), because=str(error))
+            return Signed()
 
     async def _write(
         self, action: Action, wanted: Notify, envelope: Envelope, tellings: Sequence[Telling], original: bytes, until: Millis | None
@@ -100,7 +117,10 @@ class Reports:
         asked_for = [telling for telling in tellings if wanted & telling.outcome.delivery.recipient.notify]
         if envelope.sender == NULL_PATH or not asked_for:
             return []
-        routes = await self._router.route(envelope.sender, relay=True)
+        sender = await self._router.behind(envelope.sender)  # of what an alias has sent on: who wrote it
+        if not isinstance(sender, NoRoute):
+            envelope = replace(envelope, sender=sender)
+        routes = sender if isinstance(sender, NoRoute) else await self._router.route(sender, relay=True)
         if isinstance(routes, NoRoute):
             self._log("report-undeliverable", message=id_text(envelope.id), sender=format_path(envelope.sender), because=routes.because)
             return []
@@ -109,10 +129,11 @@ class Reports:
             some = asked_for[at : at + _RECIPIENTS]
             id = self._ids.envelope_id()
             raw = self._compose(action, id, envelope, some, original, until)
+            signed = await self._signed(raw, id)
             about = Envelope(id, NULL_PATH, (Recipient(envelope.sender, notify=Notify(0)),), _HERE, self._clock.now(), utf8=envelope.utf8)
             reports.append(
                 Report(
-                    self._arrivals.prepare(about, (routes,), raw, ()),
+                    self._arrivals.prepare(about, (routes,), raw, signed.steps, signed.fields),
                     journey.Reported(self._clock.now(), action, id_text(id)),
                     any(isinstance(route, Remote) for route in routes),
                 )

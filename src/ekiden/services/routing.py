@@ -8,12 +8,15 @@ Source: RFC 5321 §3.6, §4.5.1, RFC 5233 §1 (sub-addresses), rows RL-01 … RL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ekiden.base.clock import Clock
-from ekiden.base.errors import BadValue
+from ekiden.base.errors import BadValue, Damaged
 from ekiden.base.ids import AccountId, MailboxId
 from ekiden.mail.address import Domain, Ip, Path, format_path, parse_mailbox
+from ekiden.mail.srs import is_srs
+from ekiden.services.forwarding import Forwarding
+from ekiden.services.keys import KeysUnusable
 from ekiden.smtp import replies
 from ekiden.smtp.replies import Reply
 from ekiden.store import accounts
@@ -40,12 +43,14 @@ class Local:
 class Remote:
     """A copy for another server. next_hop: a domain (A-labels) or an address literal in brackets.
 
-    ours: the domain is one of ours, and the copy goes the whole way to our own MX door (Router.whole_way).
+    ours: the domain is one of ours, and the copy goes the whole way to our own MX door (Router.whole_way). back: a bounce on its way to
+    the sender of what we have sent on.
     """
 
     path: Path
     next_hop: str
     ours: bool = False
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +68,62 @@ class Router:
     """Knows the local domains and asks the directory.
 
     domains: local ones beside those in the store; they need no row there. whole_way: what may be relayed goes through
-    queue and DNS even to our own domains, as it would between two servers (the development mode shows that way).
+    queue and DNS even to our own domains, as it would between two servers (the development mode shows that way). forwarding: knows the
+    addresses that we have written in place of senders.
     """
 
-    def __init__(self, database: Database, clock: Clock, hostname: str, domains: Sequence[str], *, whole_way: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        hostname: str,
+        domains: Sequence[str],
+        *,
+        whole_way: bool = False,
+        forwarding: Forwarding | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._hostname = hostname
         self._domains = frozenset(domains)
         self._whole_way = whole_way
+        self._forwarding = forwarding
         self._known: dict[str, tuple[float, tuple[Route, ...] | Refused]] = {}
 
-    async def route(self, path: Path, *, relay: bool) -> tuple[Route, ...] | Refused:
-        """Where mail for path goes; at least one Route. relay: this peer may write to anybody.
+    async def route(self, path: Path, *, relay: bool, bounce: bool = False) -> tuple[Route, ...] | Refused:
+        """Where mail for path goes; at least one Route. relay: this peer may write to anybody. bounce: it comes from the null sender.
 
         Raises StoreError if the directory cannot be asked.
         """
+        sender = await self.behind(path)
+        if sender is path:
+            return await self._route(path, relay)
+        if isinstance(sender, Refused):
+            return sender
+        if not bounce:  # whoever writes a letter to such an address would use us as a relay
+            return Refused(replies.RELAY_DENIED, f"{format_path(path)} takes bounces only")
+        routes = await self._route(sender, True)
+        if isinstance(routes, Refused):
+            return routes
+        return tuple(replace(route, back=True) if isinstance(route, Remote) else route for route in routes)
+
+    async def behind(self, path: Path) -> Path | Refused:
+        """The sender for whom path stands where we have written it in place of a sender; path itself where it is any other address.
+
+        Raises StoreError.
+        """
+        if self._forwarding is None or not isinstance(path.host, Domain) or not is_srs(path.local):
+            return path
+        if not await self._forwarding.is_ours(path.host.ascii):
+            return path
+        try:
+            return await self._forwarding.behind(path)
+        except BadValue as error:
+            return Refused(replies.RELAY_DENIED, str(error))
+        except (KeysUnusable, Damaged) as error:
+            return Refused(replies.LOCAL_ERROR, str(error))
+
+    async def _route(self, path: Path, relay: bool) -> tuple[Route, ...] | Refused:
         host = path.host
         if host is None:
             domain = min(self._domains, default=self._hostname)

@@ -193,6 +193,7 @@ CONTENT_LINE_TOO_LONG = Reply(554, (5, 6, 0), ("The message holds a line that is
 
 # ---- trouble of our own, and goodbyes ------------------------------------------------------------
 
+CANNOT_SIGN = Reply(451, (4, 3, 5), ("Mail of this domain cannot be signed at the moment; nothing was kept, try later",))
 LOCAL_ERROR = Reply(451, (4, 3, 0), ("Local error; nothing was kept, try later",))
 STORAGE_FULL = Reply(452, (4, 3, 1), ("Not enough storage; try later",))
 MEMORY_SHORT = Reply(452, (4, 3, 1), ("Not enough memory; try later",))

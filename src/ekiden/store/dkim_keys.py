@@ -67,6 +67,11 @@ def everything(tx: Tx) -> list[DkimKey]:
     return [_key(row) for row in tx.all("dkim_keys_all")]
 
 
+def signing_domains(tx: Tx) -> list[str]:
+    """Those that have an active key."""
+    return [string(row, 0) for row in tx.all("dkim_domains_signing")]
+
+
 def activate(tx: Tx, keys: Sequence[DkimKey], now: Millis) -> list[DkimKey]:
     """These sign from now on, and no other one of their domain and algorithm; which became old by it."""
     replaced = []

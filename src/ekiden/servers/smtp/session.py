@@ -289,7 +289,8 @@ class SmtpSession:
     async def _recipient(self, transaction: _Transaction, recipient: Recipient) -> Reply:
         services = self._services
         try:
-            routes = await services.router.route(recipient.path, relay=services.rules.relays and self._login is not None)
+            relay = services.rules.relays and self._login is not None
+            routes = await services.router.route(recipient.path, relay=relay, bounce=transaction.sender == NULL_PATH)
         except StoreError as error:
             services.world.log("routing-failed", recipient=format_path(recipient.path), because=str(error))
             return replies.LOCAL_ERROR

@@ -11,6 +11,10 @@ SELECT domain, selector, algorithm, status, public, sealed, changed_at FROM dkim
 -- For lists.
 SELECT domain, selector, algorithm, status, public, sealed, changed_at FROM dkim_key ORDER BY domain, selector;
 
+-- name: dkim_domains_signing
+-- Those whose mail is signed.
+SELECT DISTINCT domain FROM dkim_key WHERE status = 'active';
+
 -- name: dkim_key_status
 -- It is used, or no longer.
 UPDATE dkim_key SET status = :status, changed_at = :now WHERE domain = :domain AND selector = :selector;
