@@ -264,38 +264,42 @@ def told(kind: type[Record], names: list[str]) -> Lookup[list[str]]:
     return said
 
 
+def _mute_but_one() -> FakeZone:
+    return FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]})
+
+
 def test_a_message_has_a_budget_of_time_for_all_its_lookups() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
         loop = asyncio.get_running_loop()
         message, began = resolver.for_message(), loop.time()
         assert await message.resolve(told(A, ["0.mute.test"])) == ["timeout"]
-        assert await message.resolve(told(A, ["1.mute.test", "2.mute.test"])) == ["no time left", "no time left"]
+        assert await message.resolve(told(A, ["1.mute.test", "2.mute.test"])) == ["timeout", "no time left"]
         assert await message.resolve(told(A, ["one.test", "0.mute.test"])) == ["no time left", "timeout"]  # the last is remembered
-        assert 0.3 <= loop.time() - began < 0.45
+        assert loop.time() - began >= 0.8
         assert await resolver.for_message().resolve(told(A, ["one.test"])) == ["192.0.2.1"]  # the next one has its own
 
-    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.2, message_s=0.3)
+    run(story, served=_mute_but_one(), question_s=0.3, message_s=0.8)
 
 
 def test_lookups_of_a_message_that_wait_together_spend_the_time_once() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
         message = resolver.for_message()
-        together = [message.resolve(told(A, [f"{n}.mute.test"])) for n in range(5)]
-        assert await asyncio.gather(*together) == [["timeout"]] * 5
+        together = [message.resolve(told(A, [f"{n}.mute.test"])) for n in range(10)]  # one after the other it would be 2 s
+        assert await asyncio.gather(*together) == [["timeout"]] * 10
         assert await message.resolve(told(A, ["one.test"])) == ["192.0.2.1"]
 
-    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.2, message_s=0.3)
+    run(story, served=_mute_but_one(), question_s=0.2, message_s=1.2)
 
 
 def test_time_between_the_lookups_of_a_message_costs_nothing() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
         message, passed = resolver.for_message(), asyncio.Event()
         assert await message.resolve(told(A, ["0.mute.test"])) == ["timeout"]
-        asyncio.get_running_loop().call_later(0.2, passed.set)  # the sender takes its time
+        asyncio.get_running_loop().call_later(0.6, passed.set)  # the sender takes its time
         await passed.wait()
         assert await message.resolve(told(A, ["one.test"])) == ["192.0.2.1"]
 
-    run(story, served=FakeZone({"*.mute.test": ["TIMEOUT"], "one.test": ["A 192.0.2.1"]}), question_s=0.1, message_s=0.25)
+    run(story, served=_mute_but_one(), question_s=0.1, message_s=0.6)
 
 
 def test_every_question_and_its_answer_can_be_told() -> None:
@@ -308,7 +312,7 @@ def test_every_question_and_its_answer_can_be_told() -> None:
             ("one.test. MX", "10 mx.one.test.", True), ("no.test. MX", "NXDOMAIN", False), ("ill.test. MX", "SERVFAIL", False)]
         assert {step.at for step in message.trail} == {clock.now()}
         await message.resolve(told(A, ["mute.test"]))
-        assert message.trail[-1].took_ms >= 200
+        assert message.trail[-1].took_ms >= 190
         assert message.trail[0].took_ms == 0
 
     run(story, question_s=0.2)
