@@ -1,4 +1,4 @@
-"""A report the whole way: counted, written, sent by the queue, received by SMTP, delivered, read in the background, kept."""
+"""A report the whole way: counted, written, signed, sent by the queue, received by SMTP, delivered, read in the background, kept."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import smtplib
 import time
 from pathlib import Path
 
+import dkim
 from tests.services.houses import SETTINGS, open_house, stored
+from tests.services.signers import give_keys
 
 from ekiden.base.ids import AccountId
+from ekiden.mail.headers import parse_headers
 from ekiden.mailauth.dmarc_report import AggregateReport
 from ekiden.services.dmarc_counts import DAY_MS, Judged
 from ekiden.services.dmarc_inbox import reports_in
+from ekiden.services.keys import record_text
 from ekiden.store import accounts, dmarc
 from ekiden.store.dmarc import Detail, PolicyFound
 from ekiden.testing.peers import Letter, ScriptedHost
@@ -36,6 +40,7 @@ def test_a_report_goes_out_by_the_queue_and_what_comes_in_is_read_and_kept(tmp_p
         async with open_house(tmp_path, ("mx",), settings) as running, asyncio.timeout(50):
             house = running.house
             assert house.dmarc_counts is not None
+            (key,) = await give_keys(house, "local.test", "ed")
             day = house.clock.now() // DAY_MS - 2
             policy = PolicyFound("v=DMARC1; p=reject; rua=mailto:r@two.test", "two.test", "treewalk")
             for _ in range(3):
@@ -44,6 +49,8 @@ def test_a_report_goes_out_by_the_queue_and_what_comes_in_is_read_and_kept(tmp_p
             await house.daily_reports().round()  # or the one in the background has done it already
             letter = await asyncio.to_thread(_letter, host)
             assert (letter.sender, letter.recipients) == ("dmarc@local.test", ("r@two.test",))
+            assert parse_headers(letter.content).count(b"dkim-signature") == 1
+            assert dkim.DKIM(letter.content).verify(dnsfunc=lambda name, timeout=5: record_text(key).encode())
             (report,) = reports_in(letter.content).reports
             assert isinstance(report, AggregateReport)
             assert (report.organisation, report.policy.domain) == ("Ekiden of the test", "two.test")
