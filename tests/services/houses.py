@@ -20,6 +20,7 @@ from ekiden.testing.certificates import make_certificate
 
 T = TypeVar("T")
 PASSWORD = b"correct horse"
+_ANYWHERE = Endpoint("127.0.0.1", 0)
 _STORED = Passwords(memory_kib=64, passes=1).hash(PASSWORD)
 
 SETTINGS = """
@@ -51,7 +52,7 @@ class Running:
 @asynccontextmanager
 async def open_house(
     folder: Path, doors: tuple[str, ...] = ("mx", "submission"), settings: str = SETTINGS, mode: Mode | None = None,
-    endpoint: Endpoint = Endpoint("127.0.0.1", 0),
+    endpoint: Endpoint = _ANYWHERE,
 ) -> AsyncIterator[Running]:
     """A house in folder with the accounts alice, bob and carol (over quota) and the alias team. endpoint: of the first door."""
     make_certificate(folder / "certificate.pem", folder / "key.pem", "mx.ekiden.test")
@@ -60,7 +61,7 @@ async def open_house(
     (folder / "ekiden.toml").write_text(settings, "utf-8")
     lines: list[tuple[str, dict[str, object]]] = []
     house = House(load(folder / "ekiden.toml", {}), lambda event, **fields: lines.append((event, fields)), mode=mode or Mode())
-    places = {name: endpoint if name == doors[0] else Endpoint("127.0.0.1", 0) for name in doors}
+    places = {name: endpoint if name == doors[0] else _ANYWHERE for name in doors}
     listeners = {name: Listener(bind(places[name]), house.door(name), house.crowd, house.log) for name in doors}
     house.own_listeners([listener.endpoint for listener in listeners.values()])
 
