@@ -104,6 +104,11 @@ def test_where_all_is_right_all_is_good() -> None:
     ({"_dmarc.one.test": ["TXT v=DMARC1; p=none", "TXT v=DMARC1; p=reject"]}, {("dmarc", "bad", "dmarc-several")}),
     ({"_dmarc.one.test": ["TXT v=DMARC1; p=nonsense"]}, {("dmarc", "bad", "dmarc-damaged")}),
     ({"_dmarc.one.test": ["TXT v=DMARC1; p=reject; rua=nobody"]}, {("dmarc", "hint", "dmarc-problems")}),
+    ({"_dmarc.one.test": ["TXT v=DMARC1; p=reject; rua=mailto:a@other.test"]}, {("dmarc", "hint", "dmarc-unwanted")}),
+    ({"_dmarc.one.test": ["TXT v=DMARC1; p=reject; rua=mailto:a@other.test"], "one.test._report._dmarc.other.test": ["TXT v=DMARC1"]},
+     set()),
+    ({"_dmarc.one.test": ["TXT v=DMARC1; p=reject; rua=mailto:a@other.test"], "one.test._report._dmarc.other.test": ["TIMEOUT"]},
+     {("dmarc", "unknown", "unknown")}),
     ({"_dmarc.one.test": ["TIMEOUT"]}, {("dmarc", "unknown", "unknown")}),
     # optional
     ({"_smtp._tls.one.test": []}, {("tls-rpt", "hint", "tls-rpt-absent")}),

@@ -2,7 +2,7 @@
 
 One finding for each record that should be there: what stands there, and what is wrong with it. That nobody could tell is a
 finding of its own, never "wrong" and never "right". Nothing is changed anywhere; what is asked is bounded.
-Source: RFC 5321 §5.1, RFC 2181 §10.3, RFC 8601 §3, RFC 7208 §3, RFC 6376 §3.6, RFC 9989 §4.10, RFC 8461 §3.1, RFC 8460 §3.
+Source: RFC 5321 §5.1, RFC 2181 §10.3, RFC 8601 §3, RFC 7208 §3, RFC 6376 §3.6, RFC 9989 §4.10, RFC 9990, RFC 8461 §3.1, RFC 8460 §3.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ekiden.dns.records import A, Aaaa, Mx
 from ekiden.dns.reverse import reverse, reverse_question
 from ekiden.dns.txt import ask_texts
 from ekiden.mail.address import Path, parse_domain
+from ekiden.mailauth.dmarc_addresses import destinations, verified
 from ekiden.mailauth.dmarc_record import Policy
-from ekiden.mailauth.organisation import Records, policy_of
+from ekiden.mailauth.organisation import Records, organisation_of, policy_of
 from ekiden.mailauth.results import Result
 from ekiden.mailauth.spf import SpfOutcome, check_helo, check_host
 from ekiden.mailauth.spf_record import Flaw, Kind, SpfRecord, is_spf, parse_record
@@ -317,6 +318,7 @@ def _dmarc(ours: Ours) -> Lookup[list[Check]]:
     try:
         own = yield from records.at(ours.domain)
         applies = yield from policy_of(records, ours.domain, None)
+        unwanted = (yield from _unwanted(ours.domain, own.record.text, records)) if own.record is not None else ""
     except NoAnswer as error:
         return [_unknown("dmarc", error.answer)]
 
@@ -335,9 +337,24 @@ def _dmarc(ours: Ours) -> Lookup[list[Check]]:
     if record.problems and where == ours.domain:
         tags = ", ".join(f"{problem.tag} ({problem.trouble.value})" for problem in record.problems[:5])
         return check(Verdict.HINT, "dmarc-problems", tags=tags)
+    if unwanted:
+        return check(Verdict.HINT, "dmarc-unwanted", hosts=unwanted)
     if where != ours.domain:
         return check(Verdict.GOOD, "dmarc-inherited", where=where, policy=policy.value)
     return check(Verdict.GOOD, "dmarc-watching" if policy is Policy.NONE else "dmarc-good", policy=policy.value)
+
+
+def _unwanted(domain: str, record: str, records: Records) -> Lookup[str]:
+    """Names of hosts to which reports were to go, but which do not say that they want them (RFC 9990)."""
+    wanted = destinations(record)
+    if not wanted:
+        return ""
+    organisation = yield from organisation_of(records, domain, None)
+    hosts: list[str] = []
+    for each in wanted:
+        if not (yield from verified([each], domain, organisation)):
+            hosts.append(each.host)
+    return ", ".join(dict.fromkeys(hosts))
 
 
 # ---- what is good to have ----------------------------------------------------------------------------

@@ -198,7 +198,10 @@ def _finding(cli: Cli, config: Config, ours: Ours, check: Check) -> dict[str, ob
 
 
 def _sentence(cli: Cli, check: Check) -> str:
-    return cli.text(f"domain-check.{check.says}", **check.fields)
+    fields = dict(check.fields)
+    if "status" in fields:
+        fields["status"] = cli.text(f"domain-check.status-{fields['status']}")
+    return cli.text(f"domain-check.{check.says}", **fields)
 
 
 def _tell(cli: Cli, config: Config, ours: Ours, checks: Sequence[Check]) -> None:
