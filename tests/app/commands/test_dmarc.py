@@ -61,8 +61,7 @@ def reported(peopled: Calls) -> Calls:
 
 def test_who_sent_in_our_name_is_shown_with_what_passed(reported: Calls) -> None:
     shown = reported.out("dmarc", "report").split("\n")
-    assert "1 reports" in shown[0]
-    assert "41 messages, 30 passed (73.2 %), 11 did not" in shown[0]
+    assert shown[0].endswith(": 1; messages: 41, passed: 30 (73.2 %), not passed: 11")
     assert [line.split()[:5] for line in shown[2:5]] == [
         ["one.test", "192.0.2.1", "one.test", "30", "DKIM"],
         ["one.test", "192.0.2.9", "例え.test", "10", "no"],
@@ -102,7 +101,8 @@ def test_one_report_is_printed(ekiden: Calls, tmp_path: Path) -> None:
     shown = ekiden.out("dmarc", "read", str(file))
     assert "DMARC aggregate report" in shown
     assert "p=reject; sp=none; adkim=r; t=y" in shown
-    assert "192.0.2.9    例え.test    10        no       refused" in " ".join(shown.split("\n")) or "例え.test" in shown
+    (row,) = [line.split() for line in shown.split("\n") if line.startswith("192.0.2.9 ")]
+    assert row == ["192.0.2.9", "例え.test", "10", "no", "refused", "x.test=fail"]
     assert "\x1b" not in shown
     assert "local_policy" in shown
     (found,) = ekiden.json("dmarc", "read", str(file))
