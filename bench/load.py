@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.servers import RECIPIENT, Server
 from tests.peers import catalogue
@@ -45,11 +46,13 @@ def postfix_tool(name: str) -> tuple[str, dict[str, str]]:
 
 
 def send(
-    port: int, *, sessions: int, messages: int, size: int, persistent: bool = True, numbered: bool = False
+    port: int, *, sessions: int, messages: int, size: int, persistent: bool = True, numbered: bool = False,
+    file: Path | None = None,
 ) -> tuple[float, float]:
     """Send messages of `size` bytes over so many connections at once; (seconds, processor seconds of the client).
 
     persistent: many messages a connection, not one. numbered: each message to another recipient, 0inbox@…, 1inbox@… and so on.
+    file: a whole message, LF at line ends, that is sent instead of one that is made up.
     """
     program, env = postfix_tool("smtp-source")
     words = [
@@ -58,8 +61,7 @@ def send(
         str(sessions),
         "-m",
         str(messages),
-        "-l",
-        str(size),
+        *(["-l", str(size)] if file is None else ["-F", str(file)]),
         "-f",
         "load@client.test",
         "-t",
@@ -91,6 +93,7 @@ def measure(
     persistent: bool = True,
     numbered: bool = False,
     keeps: bool = True,
+    file: Path | None = None,
 ) -> Round:
     """Send, and wait until all has arrived. Raises RuntimeError if any is missing after a minute, or if there are too many.
 
@@ -99,7 +102,9 @@ def measure(
     had = server.count()
     cpu, busy = cpu_seconds(server.pid), busy_seconds()
     start = time.perf_counter()
-    accept, client = send(server.port, sessions=sessions, messages=messages, size=size, persistent=persistent, numbered=numbered)
+    accept, client = send(
+        server.port, sessions=sessions, messages=messages, size=size, persistent=persistent, numbered=numbered, file=file
+    )
     arrived_s = accept  # if all is there by now, it was when the last 250 came
     elsewhere = busy_seconds() - busy - client - (cpu_seconds(server.pid) - cpu)
     others = min(1.0, max(0.0, elsewhere / accept / (os.cpu_count() or 1)))

@@ -144,3 +144,9 @@ def test_every_setting_has_a_sentence_and_a_default_that_is_allowed() -> None:
         assert entry.kind
     table = tomllib.loads(show(Config(hostname="mail.example.test")))
     assert convert(Config, table)[1] == []
+
+
+def test_what_comes_from_the_environment_is_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "ekiden.toml").write_text(SMALL)
+    config = load(tmp_path / "ekiden.toml", {"EKIDEN_POLICIES": "builtin:dmarc", "EKIDEN_DOMAINS": "one.test"})
+    assert [type(word) for word in (*config.policies, *config.domains)] == [str, str]

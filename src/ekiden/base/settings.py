@@ -263,7 +263,7 @@ def _text(setting: Setting, raw: object) -> object:
     if setting.parse is None:
         return str(raw)
     try:
-        return setting.parse(raw)
+        return setting.parse(str(raw))  # nobody further on is to see where it came from
     except BadValue as bad:
         reason = "wrong-because" if bad.because else "wrong"
         raise _Wrong(reason, expected=setting.expects, found=_shown(raw), because=bad.because) from None
