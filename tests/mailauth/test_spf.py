@@ -225,7 +225,7 @@ def test_ax_07_the_null_path_is_the_postmaster_of_helo() -> None:
     }  # fmt: skip
     found = _check(zone, sender=NULL_PATH, helo="MX.One.test.")
     assert (found.result, found.identity) == (Result.PASS, "helo")
-    assert dict(found.evidence().about) == {"smtp.helo": "MX.One.test"}
+    assert dict(found.evidence().about) == {"smtp.helo": "mx.one.test"}
 
 
 # Identities and addresses

@@ -54,7 +54,7 @@ class SpfStep:
 class SpfOutcome:
     """What a check found.
 
-    domain: whose policy it is, "" if there was none to ask for. explanation: what that domain wants to tell a sender that fails; text
+    domain: whose policy it is, lower case, "" if there was none to ask for. explanation: what that domain wants to tell a sender that fails; text
     of a third party, printable ASCII, at most 500 characters, often "". matched: the term that decided, "" if none did.
     chain: the way to it or to what went wrong, from the domain's own record through includes and redirects, at most twelve steps.
     tried: every term that asked the DNS, in order, with whether it matched; at most eleven. because: why, for the journey.
@@ -90,7 +90,7 @@ def check_host(ip: Ip, helo: str, sender: Path, *, receiver: str, now: Millis) -
 
 def check_helo(ip: Ip, helo: str, *, receiver: str, now: Millis) -> Lookup[SpfOutcome]:
     """Whether ip may call itself helo (RFC 7208 §2.3). NONE for what is no name of several labels."""
-    domain = helo.removesuffix(".") if len(helo) <= _HELO_MAX and _HELO.fullmatch(helo) else ""
+    domain = helo.removesuffix(".").lower() if len(helo) <= _HELO_MAX and _HELO.fullmatch(helo) else ""
     values = MacroValues(_plain_ip(ip), "postmaster", domain or helo[:_HELO_MAX], helo[:_HELO_MAX], receiver, now)
     return (yield from _Check(values, "helo").run(domain))
 
