@@ -29,6 +29,8 @@ class Zone:
         self._zone = FakeZone(ZONE)
         self.trail: list[object] = []
 
+    asked = 0
+
     def for_message(self) -> Zone:
         return self
 

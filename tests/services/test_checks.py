@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import TypeVar
+
+import pytest
+from tests.mailauth.signing import record_of, rsa_key
 
 from ekiden.base.clock import Millis
 from ekiden.base.ids import EnvelopeId
+from ekiden.dns.questions import Lookup
 from ekiden.mail.address import parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer
 from ekiden.mail.headers import parse_headers
+from ekiden.mailauth.arc import NO_CHAIN, seal
+from ekiden.mailauth.dkim_key import SigningKey
+from ekiden.mailauth.dmarc import Disposition
 from ekiden.mailauth.results import Result
 from ekiden.policy.authentication import Authentication, Ways
 from ekiden.services.checks import Checks, Subject
@@ -21,7 +30,23 @@ ZONE = {
     "1.2.0.192.in-addr.arpa": ["PTR out.good.test."],
     "out.good.test": ["A 192.0.2.1"],
 }
+T = TypeVar("T")
 WAYS = Ways("mx.one.test", "one.test")
+
+
+class OneMessage:
+    """A resolver for one message that remembers nothing."""
+
+    def __init__(self, resolver: ZoneResolver) -> None:
+        self._resolver = resolver
+
+    @property
+    def asked(self) -> int:
+        return len(self._resolver.asked)
+
+    async def resolve(self, lookup: Lookup[T]) -> T:
+        await asyncio.sleep(0)
+        return await self._resolver.resolve(lookup)
 
 
 def checks_of(
@@ -30,7 +55,7 @@ def checks_of(
     """The checks of a message, and its envelope."""
     peer = Peer(ip_address(ip), 4000, "mx", hello="out.good.test")
     envelope = Envelope(EnvelopeId(1), parse_mailbox(sender), (), peer, Millis(1_790_000_000_000))
-    return Checks(ways, Subject(envelope, parse_headers(raw), raw, envelope.received_at), resolver), envelope
+    return Checks(ways, Subject(envelope, parse_headers(raw), raw, envelope.received_at), OneMessage(resolver)), envelope
 
 
 def _checks(resolver: ZoneResolver, raw: bytes = b"From: bob@good.test\r\n\r\nhello\r\n", ip: str = "192.0.2.1") -> Authentication:
@@ -49,7 +74,6 @@ def test_all_evidence_and_each_question_once() -> None:
         assert again == await checks.evidence()
         assert {each.method for each in checks.made()} == {each.method for each in again}
         assert list(resolver.asked) == asked
-        checks.close()
 
     asyncio.run(story())
 
@@ -95,5 +119,38 @@ def test_without_one_author_there_is_no_dmarc() -> None:
         checks = _checks(ZoneResolver(FakeZone(ZONE)), b"From: a@good.test, b@x.test\r\n\r\n")
         assert await checks.dmarc() is None
         assert checks.author.must_be_refused
+
+    asyncio.run(story())
+
+
+def _forwarded(sealer: str, seen: bytes) -> bytes:
+    """A message of bank.test that a list has changed and sealed; seen: what its results say."""
+    changed = b"From: ceo@bank.test\r\nSubject: [list] plan\r\n\r\nhello\r\n"
+    headers = parse_headers(changed)
+    key = SigningKey(sealer, "sel", rsa_key().key)
+    return seal(changed, headers, b"lists.test; " + seen, NO_CHAIN, key, Millis(1_790_000_000_000)) + changed
+
+
+@pytest.mark.parametrize(("sealer", "seen", "disposition"), [
+    ("lists.test", b"dmarc=pass header.from=bank.test", Disposition.NONE),
+    ("lists.test", b"dmarc=fail header.from=bank.test", Disposition.REJECT),
+    ("evil.test", b"dmarc=pass header.from=bank.test", Disposition.REJECT),
+])
+def test_a_trusted_forwarder_vouches_for_what_it_saw(sealer: str, seen: bytes, disposition: Disposition) -> None:
+    async def story() -> None:
+        key = f'TXT "{record_of(rsa_key()).decode()[:200]}" "{record_of(rsa_key()).decode()[200:]}"'
+        zone = FakeZone({
+            "bank.test": ["TXT v=spf1 -all"], "_dmarc.bank.test": ['TXT "v=DMARC1; p=reject"'],
+            "sel._domainkey.lists.test": [key], "sel._domainkey.evil.test": [key],
+        })  # fmt: skip
+        ways = replace(WAYS, trusted_sealers=frozenset(["lists.test"]))
+        checks, _ = checks_of(ZoneResolver(zone), _forwarded(sealer, seen), sender="list@lists.test", ways=ways)
+        arc = await checks.arc()
+        assert arc is not None
+        assert arc.result is Result.PASS, arc.because
+        outcome = await checks.dmarc()
+        assert outcome is not None
+        assert (outcome.result, outcome.disposition) == (Result.FAIL, disposition)
+        assert "arc" in {each.method for each in await checks.evidence()}
 
     asyncio.run(story())

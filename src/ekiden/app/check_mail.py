@@ -65,7 +65,6 @@ async def _check(config: Config, raw: bytes, claim: Claim, resolvers: Resolvers 
         await origin.checks.evidence()
         verdict = await the_author_is_whom_it_says(context)
         steps = origin.steps(clock.now())
-        origin.checks.close()
     finally:
         if own is not None:
             await own.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ekiden.mailauth.arc import ArcOutcome
 from ekiden.mailauth.author import Author
 from ekiden.mailauth.dkim import DkimOutcome
 from ekiden.mailauth.dmarc import DmarcOutcome
@@ -64,6 +65,10 @@ class Authentication(Protocol):
         """Each signature that was looked at, from the top."""
         ...
 
+    async def arc(self) -> ArcOutcome | None:
+        """The chain of those who forwarded it."""
+        ...
+
     async def dmarc(self) -> DmarcOutcome | None:
         """What the domain of From wants; None where From names no domain."""
         ...
@@ -78,10 +83,6 @@ class Authentication(Protocol):
 
     def made(self) -> tuple[Evidence, ...]:
         """What has been found so far, without asking more."""
-        ...
-
-    def close(self) -> None:
-        """End what is still being asked."""
         ...
 
 
@@ -101,6 +102,9 @@ class _NotAsked:
     async def dkim(self) -> tuple[DkimOutcome, ...]:
         return ()
 
+    async def arc(self) -> ArcOutcome | None:
+        return None
+
     async def dmarc(self) -> DmarcOutcome | None:
         return None
 
@@ -112,9 +116,6 @@ class _NotAsked:
 
     def made(self) -> tuple[Evidence, ...]:
         return ()
-
-    def close(self) -> None:
-        return
 
 
 NOT_ASKED: Authentication = _NotAsked()

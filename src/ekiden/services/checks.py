@@ -10,22 +10,24 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ekiden.base.clock import Millis
 from ekiden.dns.questions import NoAnswer, Resolver
 from ekiden.dns.reverse import confirmed_name
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
+from ekiden.mailauth.arc import ArcCheck, ArcOutcome
 from ekiden.mailauth.author import Author, author_of
 from ekiden.mailauth.dkim import DkimCheck, DkimOutcome
-from ekiden.mailauth.dmarc import DmarcOutcome, evaluate
+from ekiden.mailauth.dmarc import Disposition, DmarcOutcome, OverrideType, evaluate
 from ekiden.mailauth.results import Evidence, Result
 from ekiden.mailauth.spf import SpfOutcome, check_helo, check_host
 from ekiden.policy.authentication import Ways
 
 T = TypeVar("T")
 
+_NO_DOMAIN = DmarcOutcome(Result.NONE, Disposition.NONE, "")
 _IN_THE_LOOP_BYTES = 256 * 1024  # what is hashed without a thread
 
 
@@ -40,38 +42,43 @@ class Subject:
 
 
 class _Once(Generic[T]):
-    """One check: begun by the first who asks, awaited by all; who gives up does not end it for the others."""
+    """One check: made by the first who asks, in his own task; awaited by all others. If he gives up, the next one makes it anew."""
 
-    __slots__ = ("_make", "_task")
+    __slots__ = ("_make", "_waited_for", "made")
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
-        self._task: asyncio.Future[T] | None = None
+        self._waited_for: asyncio.Future[None] | None = None
+        self.made: T | None = None
+        """The result, if there is one already."""
 
     async def __call__(self) -> T:
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._make())
-        return await asyncio.shield(self._task)
+        while self.made is None:
+            if self._waited_for is not None:
+                await asyncio.shield(self._waited_for)
+                continue
+            self._waited_for = asyncio.get_running_loop().create_future()
+            try:
+                self.made = await self._make()
+            finally:
+                done, self._waited_for = self._waited_for, None
+                done.set_result(None)
+        return self.made
+
+
+class OfMessage(Resolver, Protocol):
+    """A resolver for one message. asked: how many of its questions had to be asked of others, because nobody remembered the answer."""
 
     @property
-    def made(self) -> T | None:
-        """The result, if there is one already."""
-        task = self._task
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
-            return None
-        return task.result()
-
-    def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+    def asked(self) -> int: ...
 
 
 class Checks:
-    """The Authentication of one message; close() when nobody will ask any more."""
+    """The Authentication of one message."""
 
     applies = True
 
-    def __init__(self, ways: Ways, subject: Subject, dns: Resolver) -> None:
+    def __init__(self, ways: Ways, subject: Subject, dns: OfMessage) -> None:
         self.ways = ways
         self._subject = subject
         self._dns = dns
@@ -79,6 +86,7 @@ class Checks:
         self._spf = _Once(self._check_spf)
         self._helo = _Once(self._check_helo)
         self._dkim = _Once(self._check_dkim)
+        self._arc = _Once(self._check_arc)
         self._dmarc = _Once(self._check_dmarc)
         self._iprev = _Once(self._check_iprev)
 
@@ -101,9 +109,14 @@ class Checks:
         """Each signature that was looked at, from the top."""
         return await self._dkim()
 
+    async def arc(self) -> ArcOutcome:
+        """The chain of those who forwarded it."""
+        return await self._arc()
+
     async def dmarc(self) -> DmarcOutcome | None:
         """What the domain of From wants; None where From names no domain."""
-        return await self._dmarc()
+        outcome = await self._dmarc()
+        return None if outcome is _NO_DOMAIN else outcome
 
     async def iprev(self) -> Evidence:
         """Whether the peer's address has a name that leads back to it."""
@@ -111,22 +124,23 @@ class Checks:
 
     async def evidence(self) -> tuple[Evidence, ...]:
         """All of it, as Authentication-Results has it."""
-        spf, dkim, dmarc, iprev = await asyncio.gather(self._spf(), self._dkim(), self._dmarc(), self._iprev())
-        found = [iprev, spf.evidence(), *(each.evidence() for each in dkim)]
-        if dmarc is not None:
-            found.append(dmarc.evidence())
-        return tuple(found)
+        waiting: list[Callable[[], Awaitable[object]]] = [self._spf, self._dkim, self._arc, self._iprev, self._dmarc]
+        while waiting:
+            asked = self._dns.asked
+            await waiting.pop(0)()
+            if self._dns.asked != asked:  # answers have to be waited for: for all of them at once, then
+                await asyncio.gather(*(check() for check in waiting))
+                break
+        return self.made()
 
     def made(self) -> tuple[Evidence, ...]:
         """What has been found so far, without asking more."""
-        outcomes = (self._spf.made, *(self._dkim.made or ()), self._dmarc.made)
+        arc = self._arc.made
+        chain = arc if arc is not None and arc.result is not Result.NONE else None
+        dmarc = self._dmarc.made
+        outcomes = (self._spf.made, *(self._dkim.made or ()), chain, dmarc if dmarc is not _NO_DOMAIN else None)
         found = [self._iprev.made, *(each.evidence() for each in outcomes if each is not None)]
         return tuple(each for each in found if each is not None)
-
-    def close(self) -> None:
-        """End what is still being asked."""
-        for check in (self._spf, self._helo, self._dkim, self._dmarc, self._iprev):
-            check.cancel()
 
     # ---- the checks ---------------------------------------------------------------------------------
 
@@ -149,13 +163,26 @@ class Checks:
             await asyncio.to_thread(check.update, asked.raw, asked.headers.body_at)
         return await self._dns.resolve(check.outcomes())
 
-    async def _check_dmarc(self) -> DmarcOutcome | None:
+    async def _check_arc(self) -> ArcOutcome:
+        asked = self._subject
+        check = ArcCheck(asked.headers, asked.now)
+        if len(asked.raw) <= _IN_THE_LOOP_BYTES:
+            check.update(asked.raw, asked.headers.body_at)
+        else:
+            await asyncio.to_thread(check.update, asked.raw, asked.headers.body_at)
+        return await self._dns.resolve(check.outcome())
+
+    async def _check_dmarc(self) -> DmarcOutcome:
         author = self.author
         if author.must_be_refused or not author.domain:
-            return None
-        spf, dkim = await asyncio.gather(self._spf(), self._dkim())
+            return _NO_DOMAIN
+        spf, dkim = await self._spf(), await self._dkim()
         lookup = evaluate(author.domain, spf, dkim, suffixes=self.ways.suffixes, draw=secrets.randbelow(100))
-        return await self._dns.resolve(lookup)
+        outcome = await self._dns.resolve(lookup)
+        trusted = self.ways.trusted_sealers
+        if trusted and outcome.disposition in (Disposition.QUARANTINE, Disposition.REJECT):
+            return _vouched_for(outcome, await self._arc(), trusted)
+        return outcome
 
     async def _check_iprev(self) -> Evidence:
         ip = self._subject.envelope.peer.ip
@@ -166,3 +193,14 @@ class Checks:
             return Evidence("iprev", Result.TEMPERROR, about, str(unknown))
         return Evidence("iprev", Result.FAIL if name is None else Result.PASS, about, "" if name is None else name)
 
+
+def _vouched_for(outcome: DmarcOutcome, arc: ArcOutcome, trusted: frozenset[str]) -> DmarcOutcome:
+    """What DMARC says where a forwarder that we trust has sealed that it passed there (RFC 8617 §7.2.1); the newest such seal counts."""
+    if arc.result is not Result.PASS:
+        return outcome
+    for each in reversed(arc.sets):
+        if each.seal.domain not in trusted:
+            return outcome  # what an earlier one sealed went through hands that nobody vouches for
+        if any(told.method == "dmarc" and told.result == "pass" for told in each.results.statements):
+            return outcome.overridden(OverrideType.TRUSTED_FORWARDER, f"arc=pass as[{each.instance}].d={each.seal.domain}")
+    return outcome

@@ -39,6 +39,9 @@ class OfMessage(Resolver, Protocol):
     """A resolver for one message, which remembers what it was asked."""
 
     @property
+    def asked(self) -> int: ...
+
+    @property
     def trail(self) -> Sequence[Asked]: ...
 
 
@@ -106,7 +109,6 @@ class Origins:
         """A message has been judged: it is counted for the report to its domain; what was asked and found, as steps."""
         if self._note is not None and not isinstance(judged.refusal, Defer):
             self._note(await origin.counted(envelope, judged, now))
-        origin.checks.close()
         return origin.steps(now)
 
     def without_forged(self, headers: Headers, raw: bytes) -> tuple[bytes, int]:
