@@ -54,8 +54,8 @@ class SpfStep:
 class SpfOutcome:
     """What a check found.
 
-    domain: whose policy it is, lower case, "" if there was none to ask for. explanation: what that domain wants to tell a sender that fails; text
-    of a third party, printable ASCII, at most 500 characters, often "". matched: the term that decided, "" if none did.
+    domain: whose policy it is, lower case, "" if there was none to ask for. explanation: what that domain wants to tell a sender that
+    fails; text of a third party, printable ASCII, at most 500 characters, often "". matched: the term that decided, "" if none did.
     chain: the way to it or to what went wrong, from the domain's own record through includes and redirects, at most twelve steps.
     tried: every term that asked the DNS, in order, with whether it matched; at most eleven. because: why, for the journey.
     """
