@@ -118,6 +118,13 @@ def test_left_labels_are_dropped_until_a_name_fits(count: int) -> None:
     assert expand_name(parse_domain_spec(whole), _values()) == expand_name(with_domain, _values())
 
 
+def test_253_characters_are_kept_and_254_are_not() -> None:  # RFC 7208 §7.3
+    name = "ab." + ("c" * 60 + ".") * 4 + "d.test"
+    assert len(name) == 253
+    assert expand_name(parse_domain_spec(name), _values()) == name
+    assert expand_name(parse_domain_spec("z" + name), _values()) == name.partition(".")[2]
+
+
 def test_a_name_without_a_dot_that_could_help_is_nothing() -> None:
     assert expand_name(parse_domain_spec("%{l}" + "x" * 300 + "%{l}"), _values()) == ""
 
