@@ -1,0 +1,166 @@
+"""Judgement that adds up: findings, each with its points, and what their sum means.
+
+A finding has a name that never changes, so that people can look it up (docs/spam.md), and words about this one message. Points of
+findings that say more than one thing are never counted twice: each name counts once. More findings never make a message look better.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from ekiden.mailauth.results import Evidence, Result
+
+WEIGHTS: Mapping[str, int] = {
+    "dmarc-reject": 100,
+    "dmarc-quarantine": 50,
+    "dmarc-fail": 20,
+    "spf-fail": 30,
+    "spf-softfail": 15,
+    "spf-permerror": 10,
+    "dkim-fail": 10,
+    "arc-fail": 10,
+    "nothing-passed": 10,
+    "iprev-fail": 15,
+    "helo-our-name": 60,
+    "helo-wrong-address": 30,
+    "helo-not-a-name": 20,
+    "helo-unknown": 15,
+}
+"""Points of each finding. Only what the author's domain asks for itself (dmarc-reject) refuses a message alone."""
+_ABOUT = 120
+_SHOWN = frozenset({"smtp.mailfrom", "smtp.helo", "header.d", "header.from"})
+
+
+class Level(IntEnum):
+    """What a sum of points means, from good to bad."""
+
+    CLEAR = 0
+    TAG = 1
+    JUNK = 2
+    REFUSE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From how many points on a message is marked, filed into Junk, refused."""
+
+    tag: int = 30
+    junk: int = 50
+    refuse: int = 100
+
+    def level(self, points: int) -> Level:
+        """What so many points mean."""
+        if points >= self.refuse:
+            return Level.REFUSE
+        if points >= self.junk:
+            return Level.JUNK
+        return Level.TAG if points >= self.tag else Level.CLEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One reason. name: a key of WEIGHTS. about: what was seen, printable; may be ""."""
+
+    name: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Findings, each name once, and the points of all."""
+
+    findings: tuple[Finding, ...] = ()
+    weights: Mapping[str, int] = field(default_factory=lambda: WEIGHTS)
+
+    @property
+    def points(self) -> int:
+        """The sum."""
+        return sum(self.weights.get(each.name, 0) for each in self.findings)
+
+    def told(self) -> str:
+        """All reasons on one line: "65 points: spf-fail +30 (…), …"."""
+        reasons = ", ".join(self._reason(each) for each in self.findings)
+        return f"{self.points} points" + (f": {reasons}" if reasons else "")
+
+    def field(self) -> bytes:
+        """The same for a header field: names and points only, since what was seen comes from a peer."""
+        names = " ".join(f"{each.name}={self.weights.get(each.name, 0)}" for each in self.findings)
+        return f"{self.points} {names}".rstrip(" ").encode("ascii")
+
+    def _reason(self, finding: Finding) -> str:
+        about = f" ({finding.about})" if finding.about else ""
+        return f"{finding.name} +{self.weights.get(finding.name, 0)}{about}"
+
+
+def add_up(findings: Iterable[Finding], weights: Mapping[str, int] = WEIGHTS) -> Score:
+    """The score of these; of two findings of one name the first stays."""
+    kept: dict[str, Finding] = {}
+    for each in findings:
+        kept.setdefault(each.name, each)
+    return Score(tuple(kept.values()), weights)
+
+
+def of_origin(evidence: Iterable[Evidence]) -> list[Finding]:
+    """What SPF, DKIM, DMARC, ARC and the reverse name say. That nobody could tell (temperror) is no finding."""
+    found: list[Finding] = []
+    passed: set[str] = set()
+    failed: dict[str, Evidence] = {}
+    unknown = False
+    for each in evidence:
+        unknown = unknown or each.result is Result.TEMPERROR
+        if each.result is Result.PASS:
+            passed.add(each.method)
+        elif each.result in (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.POLICY):
+            failed.setdefault(each.method, each)
+    for method, each in failed.items():
+        if method in passed:  # one good signature is enough, whatever a forwarder broke
+            continue
+        name = _name(method, each)
+        if name in WEIGHTS:
+            found.append(Finding(name, _words(each)))
+    if not unknown and not passed & {"spf", "dkim", "dmarc"} and not failed.keys() & {"spf", "dkim", "dmarc"}:
+        found.append(Finding("nothing-passed"))
+    return found
+
+
+def of_hello(hello: str, peer: IPv4Address | IPv6Address, our_name: str) -> list[Finding]:
+    """What is odd about the name in HELO, without asking anybody (RFC 5321 §4.1.1.1, §4.1.3)."""
+    shown = _printable(hello)
+    name = hello.rstrip(".").lower()
+    if our_name and name == our_name.lower():
+        return [Finding("helo-our-name", shown)]
+    if name.startswith("[") and name.endswith("]"):
+        try:
+            literal = ip_address(name[1:-1].removeprefix("ipv6:"))
+        except ValueError:
+            return [Finding("helo-not-a-name", shown)]
+        return [] if literal == _plain(peer) else [Finding("helo-wrong-address", shown)]
+    if "." not in name or name.replace(".", "").isdigit():
+        return [Finding("helo-not-a-name", shown)]
+    return []
+
+
+def _name(method: str, each: Evidence) -> str:
+    if method == "dmarc":
+        wanted = each.about.get("policy.dmarc", "")
+        return f"dmarc-{wanted}" if wanted in ("reject", "quarantine") else "dmarc-fail"
+    if method == "spf":
+        return f"spf-{each.result.value}"
+    return f"{method}-fail"
+
+
+def _words(each: Evidence) -> str:
+    return _printable(" ".join(f"{name}={value}" for name, value in each.about.items() if name in _SHOWN))
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text[:_ABOUT])
+
+
+def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped if mapped is not None else ip
