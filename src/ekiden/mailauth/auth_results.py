@@ -120,6 +120,14 @@ def is_ours(value: bytes, authserv_id: str) -> bool:
     return any(wanted == _comparable(claim) for reading in (readable, line) for claim in _claims(reading))
 
 
+def results_of(value: bytes, authserv_id: str) -> bytes | None:
+    """What stands behind the identity of a field, as written, if that is authserv_id; else None. value: all after the colon."""
+    head = _SEGMENT.match(value)
+    if head is None or _comparable(parse_auth_results(head[0]).authserv_id) != _comparable(authserv_id):
+        return None
+    return value[head.end() :].strip(b" \t\r\n")
+
+
 def forged_fields(headers: Headers, authserv_id: str) -> tuple[tuple[int, int], ...]:
     """Where Authentication-Results fields stand that claim to be ours, as (start, end) in headers.block, in order.
 
