@@ -177,7 +177,8 @@ class Checks:
         if author.must_be_refused or not author.domain:
             return _NO_DOMAIN
         spf, dkim = await self._spf(), await self._dkim()
-        lookup = evaluate(author.domain, spf, dkim, suffixes=self.ways.suffixes, draw=secrets.randbelow(100))
+        draw = secrets.randbelow(100) if self.ways.suffixes is not None else 0  # RFC 9989 samples nothing
+        lookup = evaluate(author.domain, spf, dkim, suffixes=self.ways.suffixes, draw=draw)
         outcome = await self._dns.resolve(lookup)
         trusted = self.ways.trusted_sealers
         if trusted and outcome.disposition in (Disposition.QUARANTINE, Disposition.REJECT):
