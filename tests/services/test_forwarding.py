@@ -208,10 +208,11 @@ class Chain:
     host: ScriptedHost
     zone: FakeZone
     at_one: World
+    alias: MailPath = ALIAS
 
 
 @asynccontextmanager
-async def chain(folder: Path, **says: str) -> AsyncIterator[Chain]:
+async def chain(folder: Path, forwarding: str = "", **says: str) -> AsyncIterator[Chain]:
     """Three hosts at three addresses of loopback, all at one port."""
     zone = FakeZone(
         {
@@ -234,6 +235,7 @@ async def chain(folder: Path, **says: str) -> AsyncIterator[Chain]:
             return SETTINGS.replace("127.0.0.1:9", dns.address) + outbound
 
         second = settings("127.0.0.3").replace('"mx.ekiden.test"', '"mx.two.test"').replace('["local.test"]', '["two.test"]')
+        second += f"[forwarding]\n{forwarding}\n"
         first = settings("127.0.0.2").replace('"mx.ekiden.test"', '"mx.local.test"')
         at_one, at_two = Endpoint("127.0.0.2", host.port), Endpoint("127.0.0.3", host.port)
         one = await stack.enter_async_context(open_house(folder / "one", ("mx", "submission"), first, endpoint=at_one))

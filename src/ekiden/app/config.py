@@ -176,6 +176,7 @@ class Forwards:
     rewrite_sender: Annotated[
         bool, Setting("Send on under a sender of ours (SRS), so that SPF passes; bounces go back to the real sender.")
     ] = True
+    seal: Annotated[bool, Setting("Also seal it (ARC, RFC 8617) with a key of the alias's domain, if there is one.")] = False
     sender_domain: Annotated[
         str | None,
         Setting(

@@ -67,6 +67,7 @@ from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.origins import Origins
 from ekiden.services.routing import Router
 from ekiden.services.schedule import Schedule
+from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
 from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Retention, Upkeep
@@ -155,6 +156,7 @@ class House:
             headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
             signing=self.signing,
             forwarding=self.forwarding,
+            sealing=self.sealing,
         )
         self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)
         self._notes: list[Notes] = []
@@ -187,6 +189,8 @@ class House:
             rewrites=config.forwarding.rewrite_sender,
             domain=config.forwarding.sender_domain or "",
         )
+        name = config.authentication.authserv_id or config.hostname
+        self.sealing = Sealing(self.signing, self.resolver, self.clock, name) if config.forwarding.seal else None
 
     def _make_mailboxes(self) -> Mailboxes:
         limits = self.config.limits

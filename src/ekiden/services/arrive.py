@@ -31,6 +31,7 @@ from ekiden.services.intake import INLINE_BYTES, Intake, Stored
 from ekiden.services.keys import KeysUnusable
 from ekiden.services.origins import UNASKED, Origins
 from ekiden.services.routing import Local, Remote, Route
+from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
 from ekiden.services.submit import mend
 from ekiden.services.verdicts import note
@@ -114,6 +115,7 @@ class Arrivals:
         headers: HeaderLimits = USUAL,
         signing: Signing | None = None,
         forwarding: Forwarding | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -128,6 +130,7 @@ class Arrivals:
         self._headers = headers
         self._signing = signing
         self._forwarding = forwarding
+        self._sealing = sealing
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
@@ -167,15 +170,13 @@ class Arrivals:
                 analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
         placement = place(envelope, incoming.routes)
         try:
-            on_top = await self._signatures(incoming, prefix, raw)
-            forward = await self._forward(incoming, placement, analysis.headers)
+            forward, prefix = await self._on_top(incoming, placement, analysis.headers, prefix, raw)
         except Loop:
             return replies.LOOP_FOUND
         except (KeysUnusable, Damaged) as error:  # what should be signed never leaves without (docs/adr/0012-signing-and-forwarding.md)
             self._world.log("keys-unusable", level="error", envelope=id_text(envelope.id), because=str(error))
             return replies.CANNOT_SIGN
         steps += forward.steps
-        prefix = forward.prefix + on_top + self._trace(envelope) + prefix
         if failpoints.armed:
             failpoints.hit("K5")
         stored = await intake.finish()
@@ -212,6 +213,17 @@ class Arrivals:
         reply = replies.accepted(envelope.id)
         item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, "", steps, reply, envelope)
         return lambda tx: self._store(tx, (item,))[0]
+
+    async def _on_top(
+        self, incoming: Incoming, placement: Placement, headers: Headers, prefix: bytes, raw: bytes
+    ) -> tuple[Forward, bytes]:
+        """How copies for other servers go on, and all that is put on top of raw. Raises Loop, KeysUnusable, Damaged, StoreError."""
+        signatures = await self._signatures(incoming, prefix, raw)
+        forward = await self._forward(incoming, placement, headers)
+        prefix = forward.prefix + signatures + self._trace(incoming.envelope) + prefix
+        if forward.by is not None and self._sealing is not None:
+            prefix = await self._sealing.seal(prefix, raw, forward.by) + prefix
+        return forward, prefix
 
     async def _signatures(self, incoming: Incoming, top: bytes, raw: bytes) -> bytes:
         """The signatures of what our people submit; top: what we have put on raw so far. Raises KeysUnusable, Damaged, StoreError."""

@@ -45,12 +45,16 @@ class Loop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """How a message goes on. envelope: with the sender that others see. prefix: to be put on top. keep: part of its transaction."""
+    """How a message goes on. envelope: with the sender that others see. prefix: to be put on top. keep: part of its transaction.
+
+    by: the (first) address of ours that sends it on; None where nothing is sent on.
+    """
 
     envelope: Envelope
     prefix: bytes = b""
     steps: tuple[journey.Step, ...] = ()
     keep: Callable[[Tx], None] | None = None
+    by: Path | None = None
 
 
 class Forwarding:
@@ -96,7 +100,7 @@ class Forwarding:
             raise Loop
         # RFC 5321 §4.4 has no field for it; this one is what other servers look for, too. Not where it would tell one address of another.
         prefix = f"Delivered-To: {format_path(by[0])}\r\n".encode() if len(by) == 1 and not stays else b""
-        forward = Forward(envelope, prefix)
+        forward = Forward(envelope, prefix, by=by[0])
         sender = envelope.sender
         if not self._rewrites or sender == NULL_PATH or (isinstance(sender.host, Domain) and await self.is_ours(sender.host.ascii)):
             return forward
@@ -109,7 +113,7 @@ class Forwarding:
         wrapped = srs.wrap(sender, domain, secret, now, self._random(10))
         keep = _keeping(wrapped, now) if wrapped.kept is not None else None
         step = journey.SenderRewritten(now, format_path(sender), format_path(wrapped.path))
-        return Forward(replace(envelope, sender=wrapped.path), prefix, (step,), keep)
+        return Forward(replace(envelope, sender=wrapped.path), prefix, (step,), keep, by[0])
 
     async def is_ours(self, domain: str) -> bool:
         """Whether mail for this domain comes to us. Raises StoreError."""
