@@ -262,8 +262,9 @@ def _dkimpy_seals(raw: bytes, domain: str) -> bytes:
     assert isinstance(key, RSAPrivateKey)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     found = _check(raw).result.value.encode()
-    topped = b"Authentication-Results: mx.two.test; arc=%b; spf=pass smtp.mailfrom=jo@one.test\r\n" % found + raw
-    fields = dkim.arc_sign(topped, b"s1", domain.encode(), pem, b"mx.two.test", timestamp="1700000000")
+    who = b"mx." + domain.encode()
+    topped = b"Authentication-Results: %b; arc=%b; spf=pass smtp.mailfrom=jo@one.test\r\n" % (who, found) + raw
+    fields = dkim.arc_sign(topped, b"s1", domain.encode(), pem, who, timestamp="1700000000")
     return b"".join(fields) + topped
 
 
