@@ -7,13 +7,12 @@ because the resolver in it answers for .test on its own, and the list of public 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.peers import catalogue
 from tests.peers.namespace import View
-from tests.peers.network import inside
+from tests.peers.network import listens
 from tests.peers.process import Daemon
 
 _DKIM = """\
@@ -73,7 +72,7 @@ class Milters:
             words = view.command(name, "-f", option, f"/etc/milters/{name}.conf")
             daemon = Daemon(name, words, log=directory / f"{name}.log")
             self._daemons.append(daemon)
-            daemon.wait_for(lambda port=port: _listens(network, port), f"{name} listens")  # type: ignore[misc]
+            daemon.wait_for(lambda port=port: listens(network, "127.0.0.1", port), f"{name} listens")  # type: ignore[misc]
         self.settings = {
             "smtpd_milters": f"inet:127.0.0.1:{ports[0]}, inet:127.0.0.1:{ports[1]}",
             "non_smtpd_milters": f"inet:127.0.0.1:{ports[0]}",
@@ -97,11 +96,3 @@ def results(message: bytes, authserv_id: str) -> dict[str, set[str]]:
             for method, result in _RESULT.findall(value):
                 found.setdefault(method.decode(), set()).add(result.decode())
     return found
-
-
-def _listens(network: str, port: int) -> bool:
-    try:
-        with inside(network), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,3 +88,12 @@ def inside(network: str | None) -> Iterator[None]:
     finally:
         os.close(home)
         os.close(there)
+
+
+def listens(network: str, address: str, port: int) -> bool:
+    """Whether somebody takes connections there, in a network namespace."""
+    try:
+        with inside(network), socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False

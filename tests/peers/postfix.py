@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.peers import catalogue
 from tests.peers.namespace import View
+from tests.peers.network import listens
 from tests.peers.process import Daemon, run
 
 _MAIN = """\
@@ -102,7 +103,10 @@ class Postfix:
         (conf / "peer.pem").write_bytes(certificate.read_bytes())
         (conf / "master.cf").write_text(self._services())
         self._daemon = Daemon("postfix", self.view.command("postfix", "start-fg"), log=directory / "postfix.log")
-        self._daemon.wait_port(port) if network is None else None
+        if network is None:
+            self._daemon.wait_port(port)
+        else:
+            self._daemon.wait_for(lambda: listens(network, host, port), "postfix listens")
         self.log = self._daemon.log
 
     @property
