@@ -76,7 +76,7 @@ def test_an_rsa_key_may_stand_without_its_envelope() -> None:
     ("rsa", b""), ("rsa", b"\x30\x82"), ("rsa", bytes(5000)), ("rsa", public_of(ed_key())), ("ed25519", bytes(31)),
     ("rsa", odd_rsa(1024, 2**33 + 1)),
     ("rsa", generate_private_key(SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
-])
+], ids=["nothing", "cut", "too-long", "ed25519-as-rsa", "31-octets", "exponent", "ec"])
 def test_what_is_no_key_is_refused(kind: str, data: bytes) -> None:
     with pytest.raises(BadValue):
         load_public_key(kind, data)

@@ -106,7 +106,7 @@ def test_who_gives_up_leaves_the_check_to_the_others() -> None:
 def test_a_peer_without_a_name_fails_iprev_and_a_silent_dns_tells_nothing() -> None:
     async def story() -> None:
         assert (stranger := await _checks(ZoneResolver(FakeZone(ZONE)), ip="192.0.2.9").iprev()) is not None
-        assert stranger.result is Result.FAIL
+        assert stranger.result is Result.PERMERROR  # no name at all (RFC 8601 §2.7.3)
         silent = FakeZone({"1.2.0.192.in-addr.arpa": ["SERVFAIL"]})
         assert (unknown := await _checks(ZoneResolver(silent)).iprev()) is not None
         assert unknown.result is Result.TEMPERROR

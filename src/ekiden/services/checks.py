@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ekiden.base.clock import Millis
-from ekiden.dns.questions import NoAnswer, Resolver
-from ekiden.dns.reverse import confirmed_name
+from ekiden.dns.questions import Resolver
+from ekiden.dns.reverse import reverse
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
 from ekiden.mailauth.arc import ArcCheck, ArcOutcome
@@ -187,12 +187,8 @@ class Checks:
 
     async def _check_iprev(self) -> Evidence:
         ip = self._subject.envelope.peer.ip
-        about = {"policy.iprev": str(ip)}
-        try:
-            name = await self._dns.resolve(confirmed_name(ip))
-        except NoAnswer as unknown:
-            return Evidence("iprev", Result.TEMPERROR, about, str(unknown))
-        return Evidence("iprev", Result.FAIL if name is None else Result.PASS, about, "" if name is None else name)
+        found = await self._dns.resolve(reverse(ip))
+        return Evidence("iprev", Result(found.said), {"policy.iprev": str(ip)}, found.because)
 
 
 def _vouched_for(outcome: DmarcOutcome, arc: ArcOutcome, trusted: frozenset[str]) -> DmarcOutcome:

@@ -41,6 +41,8 @@ class Sealing:
         outcome = await self._resolver.resolve(verify_chain(raw, content, now))
         headers = parse_headers(top + content.block + b"\r\n")
         results = own_results(headers, self._authserv_id) or f"{self._authserv_id}; none".encode()
+        if outcome.temporary:
+            return b""  # nobody could tell now, and "cv=fail" would stay for good
         sealer = ArcSealer(headers, results, outcome, key, now)
         if sealer.declines:
             return b""
