@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from ipaddress import IPv4Address
 
 from ekiden.dns.questions import Lookup
@@ -113,3 +114,15 @@ def test_a_policy_may_be_declared_harmless_when_broken() -> None:
     context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
     chain = Chain([Policy("b", Stage.SENDER, broken, when_broken=None)], asyncio.timeout)
     assert asyncio.run(chain.ask(Stage.SENDER, context)) == NO_OPINION
+
+
+def test_what_has_limits_of_its_own_gets_none() -> None:
+    async def quick(context: Context) -> Verdict | None:
+        return Tag(b"X", b"y")
+
+    def refuse(seconds: float) -> AbstractAsyncContextManager[object]:
+        raise AssertionError(f"nobody is to be stopped after {seconds} s")
+
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain([Policy("quick", Stage.SENDER, quick, timeout_s=0)], refuse).ask(Stage.SENDER, context))
+    assert judged.tags == (Tag(b"X", b"y"),)

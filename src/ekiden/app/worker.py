@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ekiden.app.channel import Channel, Tell, nobody
 from ekiden.app.config import Config
@@ -96,11 +97,13 @@ def run(
     """
     data = Path(config.data_dir)
     locks: list[int] = []
+    former: dict[signal.Signals, Any] = {}
     try:
         with acting_as(config.user, data):
             prepare_data_dir(data, development=development)
             locks.append(lock_data_dir(data))
             locks.append(outwait_former(data))
+        former = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGINT)}  # until the loop has its own
         holder = open_all(config, 1, held=inherited)
         if config.user is not None and os.geteuid() == 0:
             drop_privileges(config.user)
@@ -108,8 +111,15 @@ def run(
         given = Given(holder, sockets=holder.share(0, 1), reread=reread, ready=ready, notifier=notifier or Notifier({}))
         return run_loop(serve(config, given, around))
     finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
         for lock in locks:
             os.close(lock)
+
+
+def _leave(*_: object) -> None:
+    """End at once: the doors may be open already, but nobody has been let in, so there is nothing to bring to an end."""
+    os._exit(0)
 
 
 def run_loop(work: Awaitable[int]) -> int:

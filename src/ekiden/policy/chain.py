@@ -102,6 +102,8 @@ class Chain:
 
     async def _ask_one(self, policy: Policy, context: Context) -> Verdict | None:
         try:
+            if not policy.timeout_s:
+                return await policy.judge(context)
             async with self._limit(policy.timeout_s):
                 return await policy.judge(context)
         except Exception as error:  # the border that house.md §9 promises: whatever a policy raises becomes a 451 or no opinion

@@ -128,7 +128,10 @@ J = TypeVar("J", bound=Judge)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One judgement. timeout_s: how long it may take. when_broken: None means to go on as if it had said nothing."""
+    """One judgement. timeout_s: how long it may take, 0 for one that waits for nothing without a limit of its own.
+
+    when_broken: None means to go on as if it had said nothing.
+    """
 
     name: str
     stage: Stage

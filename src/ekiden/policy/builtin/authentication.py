@@ -11,8 +11,8 @@ from ekiden.mailauth.results import authentication_results
 from ekiden.policy.stage import MessageContext, message
 from ekiden.policy.verdict import Tag, Verdict
 
-TIMEOUT_S = 25.0
-"""A little more than all lookups of one message may take together."""
+TIMEOUT_S = 0.0
+"""It waits for the DNS only, and all lookups of one message have their limit together; another one costs 13 µs each time."""
 
 
 @message

@@ -12,8 +12,8 @@ from ekiden.policy.stage import MessageContext, message
 from ekiden.policy.verdict import Defer, Quarantine, Reject, Verdict
 from ekiden.smtp.replies import DMARC_FAILED, DMARC_UNKNOWN, MULTIPLE_AUTHORS
 
-TIMEOUT_S = 25.0
-"""A little more than all lookups of one message may take together."""
+TIMEOUT_S = 0.0
+"""It waits for the DNS only, and all lookups of one message have their limit together; another one costs 13 µs each time."""
 
 
 @message
