@@ -17,6 +17,7 @@ from ekiden.mail.address import Path
 from ekiden.mail.envelope import Envelope, Peer, Recipient
 from ekiden.mail.headers import Headers
 from ekiden.policy.authentication import NOT_ASKED, Authentication
+from ekiden.policy.learned import NOT_LEARNED, Learned
 from ekiden.policy.verdict import Defer, Verdict
 
 
@@ -108,6 +109,7 @@ class MessageContext(Context):
     """After the final dot, before anything is stored. size in bytes of the content as the peer sent it.
 
     authentication: asks SPF, DKIM, ARC, DMARC and the reverse name, each once, whoever asks.
+    learned: says how much the message is like what its readers threw away.
     """
 
     envelope: Envelope
@@ -117,6 +119,7 @@ class MessageContext(Context):
     owned: frozenset[str] = frozenset()
     facts: Mapping[str, object] = field(default_factory=dict)
     authentication: Authentication = NOT_ASKED
+    learned: Learned = NOT_LEARNED
 
 
 TIMEOUT_S = 10.0
