@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.crash.ledger import run
+from tests.crash.ledger import collect, run
 from tests.crash.ledger.verdict import Verdict
 from tests.doors.server import Ekiden
 from tests.peers.process import until
@@ -81,6 +81,8 @@ def _without_power(tmp_path: Path, certificate: Certificate, people: Path, break
                 until(lambda: everybody.acknowledged > 100, "more mail is acknowledged", 30)
                 server.cut_power()
                 everybody.calm()
+                if damaged := collect.damage(everybody.database, tmp_path / f"pages{seed}"):
+                    return Verdict(damaged=damaged)  # it has been caught: nothing that such a store tells can be judged
                 server.breaks = ""
                 server.start()
                 return everybody.verdict()
@@ -103,7 +105,7 @@ def test_without_a_break_the_same_kills_leave_every_counter_at_zero(tmp_path: Pa
 @pytest.mark.slow
 def test_a_commit_that_does_not_wait_for_the_disk_is_caught(tmp_path: Path, certificate: Certificate, people: Path) -> None:
     verdict = _without_power(tmp_path, certificate, people, "synchronous-off")
-    assert verdict.lost, verdict
+    assert verdict.lost or verdict.damaged, verdict
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What was heard, held against what is there: nine counters, and all of them at zero is the promise.
+"""What was heard, held against what is there: ten counters, and all of them at zero is the promise.
 
 Source: reliability.md §3.1 (verdict).
 """
@@ -14,7 +14,7 @@ from tests.crash.ledger.writing import Heard, Ledger, States, read_message
 
 Fault = tuple[str, str]
 """What it is about (an id), and where (a recipient, a mailbox, a file) with what is wrong."""
-COUNTERS = ("lost", "dup", "dup_unexplained", "ghost", "corrupt", "imap_lost", "uid_reuse", "dangling", "orphan")
+COUNTERS = ("lost", "dup", "dup_unexplained", "ghost", "corrupt", "imap_lost", "uid_reuse", "dangling", "orphan", "damaged")
 
 
 class Copy(NamedTuple):
@@ -44,6 +44,7 @@ class Verdict:
     uid_reuse: list[Fault] = field(default_factory=list)
     dangling: list[Fault] = field(default_factory=list)
     orphan: list[Fault] = field(default_factory=list)
+    damaged: list[Fault] = field(default_factory=list)
     acknowledged: int = 0
     refused: int = 0
     open: int = 0
