@@ -1,6 +1,6 @@
 """What a signature costs: microseconds beside bare cryptography and hashlib on the same octets, and beside dkimpy.
 
-Run: python bench/mailauth.py. Each number is the best of several rounds of one process; a quiet machine matters.
+Run: python -m bench.mailauth. Each number is the best of several rounds of one process; a quiet machine matters.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import dkim as dkimpy
+from bench.micro import best_us
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -44,22 +45,6 @@ def prose(size: int) -> bytes:
 def attachment(size: int) -> bytes:
     """A message with an attachment in base64, as nearly all mail of that size is."""
     return _HEADER + base64.encodebytes(os.urandom(size * 3 // 4)).replace(b"\n", b"\r\n")[: size - 2] + b"\r\n"
-
-
-def best(work: Callable[[], object], seconds: float = 0.6) -> float:
-    """Microseconds of one call, the best of many rounds."""
-    work()
-    begun = time.perf_counter()
-    work()
-    count = max(1, int(0.02 / max(time.perf_counter() - begun, 1e-6)))
-    found: list[float] = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(found) < 3:
-        begun = time.perf_counter()
-        for _ in range(count):
-            work()
-        found.append((time.perf_counter() - begun) / count)
-    return min(found) * 1e6
 
 
 def _record(key: SigningKey) -> bytes:
@@ -118,8 +103,8 @@ def rows_of(what: str, raw: bytes, key: SigningKey, *, theirs: bool) -> Iterable
             raw, b"sel", b"one.test", _secret(key), canonicalize=(b"relaxed", b"relaxed"), signature_algorithm=key.algorithm.encode()
         )
 
-    yield f"verify {what}", best(ours), best(bare_verify), best(their_verify) if theirs else 0
-    yield f"sign {what}", best(lambda: sign(raw, headers, [key], _NOW)), best(bare_sign), best(their_sign) if theirs else 0
+    yield f"verify {what}", best_us(ours), best_us(bare_verify), best_us(their_verify) if theirs else 0
+    yield f"sign {what}", best_us(lambda: sign(raw, headers, [key], _NOW)), best_us(bare_sign), best_us(their_sign) if theirs else 0
 
 
 def _found(question: Question, answers: tuple[Txt, ...]) -> Answer:
@@ -140,13 +125,13 @@ def main() -> None:
         for name, ours, bare, other in rows_of(what, raw, key, theirs=theirs):
             beside = f"{other:,.0f} | {other / ours:.1f}" if other else " | "
             print(f"| {name} | {ours:,.0f} | {bare:,.0f} | {ours / bare:.2f} | {beside} |", flush=True)
-    try:
-        spf = importlib.import_module("bench.mailauth_spf")
-    except ImportError as missing:
-        print(f"SPF: not measured ({missing})")
-    else:
-        for row in spf.work():
-            print(row if isinstance(row, str) else " ".join(map(str, row)))
+    for name in ("mailauth_spf", "mailauth_dmarc"):
+        try:
+            module = importlib.import_module(f"bench.{name}")
+        except ImportError as missing:
+            print(f"{name}: not measured ({missing})")
+        else:
+            module.main()
 
 
 if __name__ == "__main__":

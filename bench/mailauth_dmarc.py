@@ -1,13 +1,14 @@
 """What DMARC costs on top of SPF and DKIM, with every answer at hand.
 
-Run: python bench/mailauth_dmarc.py. work() gives its rows to bench/mailauth.py. Each number is the best of several rounds of one process.
+Run: python -m bench.mailauth_dmarc; python -m bench.mailauth runs it, too. Each number is the best of several rounds of one process.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from bench.micro import Bar, best_us
 
 from ekiden.dns.questions import Answer, Finding, Question, run_lookup
 from ekiden.dns.records import A, Txt
@@ -53,16 +54,6 @@ def _warm() -> dict[Question, Answer]:
     return cache | {there: Answer(there, Finding.NO_DATA)}
 
 
-def _best_us(check: Callable[[], object], rounds: int = 12, times: int = 500) -> float:
-    best = float("inf")
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        for _ in range(times):
-            check()
-        best = min(best, (time.perf_counter() - begun) / times * 1e6)
-    return best
-
-
 def work() -> Iterator[tuple[str, float]]:
     """(what, µs of one message), once the result is right."""
     cache = _warm()
@@ -83,18 +74,14 @@ def work() -> Iterator[tuple[str, float]]:
 
         if (said := check()) is not result:
             raise SystemExit(f"{what}: {said} instead of {result}")
-        yield what, _best_us(check)
+        yield what, best_us(check)
 
 
 def main() -> None:
     """Print the rows; the exit status is 1 if a message costs more than it may."""
-    slow = []
-    for what, here in work():
-        print(f"{what:44} {here:8.1f} µs")
-        if here > MOST_US:
-            slow.append(what)
-    if slow:
-        raise SystemExit(f"more than {MOST_US:.0f} µs: {', '.join(slow)}")
+    with Bar(MOST_US) as bar:
+        for what, here in work():
+            bar.show(what, here)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """What an SPF check costs with every answer at hand: microseconds beside pyspf on the same zone.
 
-Run: python bench/mailauth_spf.py. work() gives its rows to bench/mailauth.py. Each number is the best of several rounds of one process.
+Run: python -m bench.mailauth_spf; python -m bench.mailauth runs it, too. Each number is the best of several rounds of one process.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 import spf as pyspf  # type: ignore[import-untyped]
+from bench.micro import Bar, best_us
 
 from ekiden.base.clock import Millis
 from ekiden.dns.questions import Answer, Finding, Question, run_lookup
@@ -89,16 +89,6 @@ def _answers_of_pyspf() -> Callable[..., list[tuple[tuple[str, str], Any]]]:
     return lambda name, kind, *_: found.get((name, kind), [])
 
 
-def _best_us(check: Callable[[], object], rounds: int = 12, times: int = 300) -> float:
-    best = float("inf")
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        for _ in range(times):
-            check()
-        best = min(best, (time.perf_counter() - begun) / times * 1e6)
-    return best
-
-
 def work() -> Iterator[tuple[str, float, float]]:
     """(what, µs of one check here, µs of pyspf), once both have said the same."""
     cache = _warm()
@@ -107,18 +97,14 @@ def work() -> Iterator[tuple[str, float, float]]:
         said = (ours(cache, domain, ip), theirs(domain, ip))
         if said != (result, result.value):
             raise SystemExit(f"{what}: {said} instead of {result.value}")
-        yield what, _best_us(partial(ours, cache, domain, ip)), _best_us(partial(theirs, domain, ip), times=60)
+        yield what, best_us(partial(ours, cache, domain, ip)), best_us(partial(theirs, domain, ip))
 
 
 def main() -> None:
     """Print the rows; the exit status is 1 if a check costs more than it may."""
-    slow = []
-    for what, here, there in work():
-        print(f"{what:44} {here:8.1f} µs   pyspf {there:8.1f} µs   {there / here:5.1f} times")
-        if here > MOST_US:
-            slow.append(what)
-    if slow:
-        raise SystemExit(f"more than {MOST_US:.0f} µs: {', '.join(slow)}")
+    with Bar(MOST_US) as bar:
+        for what, here, there in work():
+            bar.show(what, here, f"   pyspf {there:8.1f} µs   {there / here:5.1f} times")
 
 
 if __name__ == "__main__":
