@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class Zone:
 
     async def resolve(self, lookup: Lookup[object]) -> object:
         return self._zone.run(lookup)
+
+    async def recall(self, key: Hashable, make: Callable[[], Lookup[object]], keep: object = None) -> object:
+        return self._zone.run(make())
 
 
 @pytest.fixture

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.mailauth.signing import record_of, rsa_key
 
 from ekiden.base.clock import Millis
+from ekiden.base.endpoint import Endpoint
 from ekiden.base.ids import EnvelopeId
 from ekiden.dns.questions import Lookup
-from ekiden.mail.address import parse_mailbox
+from ekiden.mail.address import NULL_PATH, parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer
 from ekiden.mail.headers import parse_headers
 from ekiden.mailauth.arc import NO_CHAIN, seal
 from ekiden.mailauth.dkim_key import SigningKey
 from ekiden.mailauth.dmarc import Disposition
 from ekiden.mailauth.results import Result
+from ekiden.net.resolver import DnsResolver, ResolverSettings
 from ekiden.policy.authentication import Authentication, Ways
 from ekiden.services.checks import Checks, Subject
-from ekiden.testing.dns import FakeZone, ZoneResolver
+from ekiden.testing.clock import FakeClock
+from ekiden.testing.dns import FakeZone, ServedZone, ZoneResolver
 
 ZONE = {
     "good.test": ["TXT v=spf1 ip4:192.0.2.1 -all"],
@@ -47,6 +53,9 @@ class OneMessage:
     async def resolve(self, lookup: Lookup[T]) -> T:
         await asyncio.sleep(0)
         return await self._resolver.resolve(lookup)
+
+    async def recall(self, key: Hashable, make: Callable[[], Lookup[T]], keep: Callable[[T], bool] = lambda outcome: True) -> T:
+        return await self.resolve(make())
 
 
 def checks_of(
@@ -152,5 +161,86 @@ def test_a_trusted_forwarder_vouches_for_what_it_saw(sealer: str, seen: bytes, d
         assert outcome is not None
         assert (outcome.result, outcome.disposition) == (Result.FAIL, disposition)
         assert "arc" in {each.method for each in await checks.evidence()}
+
+    asyncio.run(story())
+
+
+REMEMBERED = {
+    "plain.test": ["TXT v=spf1 ip4:192.0.2.1 include:also.test -all"],
+    "also.test": ["TXT v=spf1 a:no.test exists:%{ir}.%{v}.list.test -all"],
+    "9.2.0.192.in-addr.list.test": ["A 127.0.0.2"],
+    "told.test": ["TXT v=spf1 ip4:192.0.2.1 -all exp=why.test"],
+    "why.test": ["TXT %{c} at %{t} for %{l}"],
+    "local.test": ["TXT v=spf1 exists:%{l}.users.test exists:%{h}.hosts.test -all"],
+    "bob.users.test": ["A 127.0.0.2"], "a.good.test.hosts.test": ["A 127.0.0.2"],
+    "ill.test": ["TXT v=spf1 include:broken.test -all"], "broken.test": ["SERVFAIL"],
+    "_dmarc.plain.test": ['TXT "v=DMARC1; p=reject; pct=40"'], "_dmarc.told.test": ['TXT "v=DMARC1; p=quarantine"'],
+    "1.2.0.192.in-addr.arpa": ["PTR a.good.test."], "a.good.test": ["A 192.0.2.1", "TXT v=spf1 a -all"],
+    "9.2.0.192.in-addr.arpa": ["SERVFAIL"],
+}  # fmt: skip
+_MESSAGES = st.tuples(
+    st.sampled_from(["192.0.2.1", "192.0.2.9", "2001:db8::9"]),
+    st.sampled_from(["bob", "eve"]),
+    st.sampled_from(["plain.test", "told.test", "local.test", "ill.test", "no.test", ""]),
+    st.sampled_from(["a.good.test", "b.good.test", "[192.0.2.1]"]),
+    st.sampled_from(["plain.test", "sub.told.test", "ill.test"]),
+    st.sampled_from([0, 1, 40]),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(_MESSAGES, min_size=2, max_size=14))
+def test_what_is_remembered_is_what_would_be_found_anew(messages: list[tuple[str, str, str, str, str, int]]) -> None:
+    """Two resolvers of the same zone; one forgets everything before each message. All that can be told of a message is the same."""
+
+    async def found(resolver: DnsResolver, message: tuple[str, str, str, str, str, int], now: Millis) -> tuple[object, ...]:
+        ip, local, domain, hello, author, _ = message
+        peer = Peer(ip_address(ip), 4000, "mx", hello=hello)
+        sender = parse_mailbox(f"{local}@{domain}") if domain else NULL_PATH
+        raw = b"From: x@%s\r\n\r\nhello\r\n" % author.encode()
+        dns = resolver.for_message()
+        checks = Checks(WAYS, Subject(Envelope(EnvelopeId(1), sender, (), peer, now), parse_headers(raw), raw, now), dns)
+        told = await checks.evidence()
+        return told, await checks.spf(), await checks.helo(), await checks.dmarc(), sorted(step.words for step in dns.trail)
+
+    async def story() -> None:
+        clock = FakeClock()
+        async with ServedZone(FakeZone(REMEMBERED, ttl_s=60)) as server:
+            setup = ResolverSettings((Endpoint("127.0.0.1", server.port),), question_s=5.0)
+            remembers, forgets = DnsResolver(setup, clock), DnsResolver(setup, clock)
+            for message in messages:
+                clock.advance(seconds=message[-1])
+                forgets.forget()
+                assert await found(remembers, message, clock.now()) == await found(forgets, message, clock.now())
+            await remembers.close()
+            await forgets.close()
+
+    asyncio.run(story())
+
+
+def test_an_outcome_ends_with_its_answers_and_asks_nobody_before() -> None:
+    async def story() -> None:
+        clock, zone = FakeClock(), FakeZone(ZONE, ttl_s=60)
+        async with ServedZone(zone) as server:
+            resolver = DnsResolver(ResolverSettings((Endpoint("127.0.0.1", server.port),)), clock)
+
+            async def seen() -> tuple[dict[str, Result], int, int]:
+                dns = resolver.for_message()
+                _, envelope = checks_of(ZoneResolver(zone), b"")
+                raw = b"From: bob@good.test\r\n\r\nhello\r\n"
+                checks = Checks(WAYS, Subject(envelope, parse_headers(raw), raw, clock.now()), dns)
+                return {each.method: each.result for each in await checks.evidence()}, dns.asked, len(dns.trail)
+
+            before, asked, told = await seen()
+            assert before == {"iprev": Result.PASS, "spf": Result.PASS, "dmarc": Result.PASS}
+            assert (asked, told) == (4, 4)
+            zone["good.test"] = ["TXT v=spf1 -all"]
+            clock.advance(seconds=59)
+            assert await seen() == (before, 0, 4)
+            clock.advance(seconds=2)
+            after, asked, _ = await seen()
+            assert after == {"iprev": Result.PASS, "spf": Result.FAIL, "dmarc": Result.FAIL}
+            assert asked == 4
+            await resolver.close()
 
     asyncio.run(story())

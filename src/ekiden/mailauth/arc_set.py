@@ -75,6 +75,11 @@ class _Field:
     tags: Mapping[str, str] | None = None
 
 
+def has_sets(headers: Headers) -> bool:
+    """Whether there is any field of a chain."""
+    return any(headers.count(name) for name in _NAMES)
+
+
 def read_chain(headers: Headers) -> Chain:
     """The chain of a message, as far as it is one."""
     found = [

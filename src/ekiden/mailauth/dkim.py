@@ -11,15 +11,15 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ekiden.base.clock import Millis
 from ekiden.base.errors import BadValue
 from ekiden.dns.questions import Lookup
 from ekiden.mail.headers import Headers
 from ekiden.mailauth.dkim_canonical import BodyHash, SignedFields, signature_field
-from ekiden.mailauth.dkim_key import TODAY, Rules, SigningKey, Unverified, ask_for_key, choose_record, usable_key
+from ekiden.mailauth.dkim_key import TODAY, KeyRecords, Rules, SigningKey, Unverified, choose_record, key_records, usable_key
 from ekiden.mailauth.dkim_signature import Signature, parse_signature
 from ekiden.mailauth.results import Evidence, Result
 
@@ -76,12 +76,12 @@ class DkimCheck:
     def __init__(self, headers: Headers, now: Millis, rules: Rules = TODAY) -> None:
         self._rules = rules
         self._now_s = now // 1000
-        self._found: list[tuple[int, Signature | None, DkimOutcome]] = []
+        self._found: list[tuple[int, Signature | DkimOutcome]] = []
         self._bodies: dict[tuple[str, bool, int | None], BodyHash] = {}
         self._digests: dict[tuple[str, bool, int | None], tuple[bytes, int]] = {}
         for place, (name, value) in enumerate(headers.fields):
             if len(name) == 14 and name.lower() == b"dkim-signature" and len(self._found) < rules.signatures:
-                self._found.append((place, *self._read(value)))
+                self._found.append((place, self._read(value)))
         self._fields = SignedFields(headers) if self._found else None
 
     def update(self, raw: bytes, at: int = 0) -> None:
@@ -91,40 +91,38 @@ class DkimCheck:
 
     def outcomes(self) -> Lookup[tuple[DkimOutcome, ...]]:
         """One for each signature, from the top. The body has ended."""
+        keys = {}
+        for who in self.needed():
+            keys[who] = yield from key_records(*who)
+        return self.judged(keys)
+
+    def needed(self) -> tuple[tuple[str, str], ...]:
+        """The domain and selector of each key that is needed, in order, each once; see key_records()."""
+        return tuple(dict.fromkeys((found.domain, found.selector) for _, found in self._found if isinstance(found, Signature)))
+
+    def judged(self, keys: Mapping[tuple[str, str], KeyRecords]) -> tuple[DkimOutcome, ...]:
+        """As outcomes(), once the keys are known."""
         self._digests = {kind: (body.digest(), body.length) for kind, body in self._bodies.items()}
         self._bodies = {}
-        answers: dict[tuple[str, str], tuple[bytes, ...] | Unverified] = {}
-        outcomes = []
-        for place, signature, outcome in self._found:
-            if signature is not None and outcome.result is Result.NONE:
-                who = (signature.domain, signature.selector)
-                if who not in answers:
-                    try:
-                        answers[who] = yield from ask_for_key(*who)
-                    except Unverified as error:
-                        answers[who] = error
-                outcome = self._judged(place, signature, outcome, answers[who])
-            outcomes.append(outcome)
-        return tuple(outcomes)
+        return tuple(
+            self._judged(place, found, keys[found.domain, found.selector]) if isinstance(found, Signature) else found
+            for place, found in self._found
+        )
 
-    def _read(self, value: bytes) -> tuple[Signature | None, DkimOutcome]:
-        """What can be said before the key is known; NONE as long as nothing speaks against the signature."""
+    def _read(self, value: bytes) -> Signature | DkimOutcome:
+        """A signature, or what can be said of one before its key is known."""
         try:
             signature = parse_signature(value)
         except BadValue as error:
-            return None, DkimOutcome(Result.PERMERROR, because=error.because or "no list of tags")
-        outcome = DkimOutcome(
-            Result.NONE, signature.domain, signature.selector, signature.identity, signature.algorithm,
-            mark=base64.b64encode(signature.signature[:6]).decode("ascii"),
-        )  # fmt: skip
+            return DkimOutcome(Result.PERMERROR, because=error.because or "no list of tags")
         try:
             self._acceptable(signature)
         except Unverified as error:
-            return signature, replace(outcome, result=error.result, because=error.because)
-        self._bodies.setdefault(_kind(signature), BodyHash(
-            relaxed=signature.relaxed_body, limit=signature.limit, algorithm=signature.hash_name,
-        ))  # fmt: skip
-        return signature, outcome
+            return _outcome(signature, error.result, because=error.because)
+        kind = _kind(signature)
+        if kind not in self._bodies:
+            self._bodies[kind] = BodyHash(relaxed=signature.relaxed_body, limit=signature.limit, algorithm=signature.hash_name)
+        return signature
 
     def _acceptable(self, signature: Signature) -> None:
         """Version, algorithm and times (RFC 6376 §6.1.1). Raises Unverified."""
@@ -144,14 +142,15 @@ class DkimCheck:
         if at is not None and at > self._now_s + SKEW_S:
             raise Unverified(Result.FAIL, "made in the future")
 
-    def _judged(self, place: int, signature: Signature, outcome: DkimOutcome, answer: tuple[bytes, ...] | Unverified) -> DkimOutcome:
+    def _judged(self, place: int, signature: Signature, answer: KeyRecords) -> DkimOutcome:
+        testing, bits = False, 0
         try:
             if isinstance(answer, Unverified):
                 raise answer
             record = choose_record(answer, signature.kind, signature.hash_name)
-            outcome = replace(outcome, testing=record.testing)
+            testing = record.testing
             key = usable_key(record, self._rules)
-            outcome = replace(outcome, key_bits=key.bits)
+            bits = key.bits
             if record.strict and signature.identity_domain != signature.domain:
                 raise Unverified(Result.PERMERROR, "i= is below d=, which the key does not allow")
             digest, length = self._digests[_kind(signature)]
@@ -162,11 +161,11 @@ class DkimCheck:
             if not key.verifies(signature.signature, self._signed(place, signature), signature.hash_name):
                 raise Unverified(Result.FAIL, "the header is not what was signed, or another key signed it")
         except Unverified as error:
-            tried = error.result is Result.FAIL and outcome.testing  # RFC 6376 §3.6.1: as if it were not signed
-            return replace(outcome, result=Result.NEUTRAL if tried else error.result, because=error.because)
+            tried = error.result is Result.FAIL and testing  # RFC 6376 §3.6.1: as if it were not signed
+            return _outcome(signature, Result.NEUTRAL if tried else error.result, bits, testing=testing, because=error.because)
         partial = signature.limit is not None and signature.limit < length
         because = f"l= covers {signature.limit} of {length} octets" if partial else ""
-        return replace(outcome, result=Result.PASS, partial=partial, because=because)
+        return _outcome(signature, Result.PASS, bits, testing=testing, partial=partial, because=because)
 
     def _signed(self, place: int, signature: Signature) -> bytes:
         """What the signature was made over (RFC 6376 §3.7)."""
@@ -190,6 +189,15 @@ def verify(raw: bytes, headers: Headers, now: Millis, rules: Rules = TODAY) -> L
 
 def _kind(signature: Signature) -> tuple[str, bool, int | None]:
     return signature.hash_name, signature.relaxed_body, signature.limit
+
+
+def _outcome(
+    signature: Signature, result: Result, key_bits: int = 0, *, testing: bool = False, partial: bool = False, because: str = ""
+) -> DkimOutcome:
+    mark = base64.b64encode(signature.signature[:6]).decode("ascii")
+    return DkimOutcome(
+        result, signature.domain, signature.selector, signature.identity, signature.algorithm, key_bits, partial, testing, mark, because
+    )
 
 
 class DkimSigner:

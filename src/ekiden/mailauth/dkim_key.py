@@ -29,6 +29,8 @@ from ekiden.mailauth.dkim_tags import parse_tags, parts_of, without_space
 from ekiden.mailauth.results import Result
 
 PrivateKey: TypeAlias = RSAPrivateKey | Ed25519PrivateKey
+KeyRecords: TypeAlias = "tuple[bytes, ...] | Unverified"
+"""The TXT records of a selector, or why nobody could tell them."""
 
 MOST_RECORDS = 10
 """How many TXT records of one name are read."""
@@ -225,6 +227,14 @@ def ask_for_key(domain: str, selector: str) -> Lookup[tuple[bytes, ...]]:
     except NoAnswer as error:
         raise Unverified(Result.TEMPERROR, f"the key could not be looked up: {error.answer.because or 'no answer'}") from None
     return tuple(record.value for record in records)
+
+
+def key_records(domain: str, selector: str) -> Lookup[KeyRecords]:
+    """As ask_for_key(), but raises nothing: for those who keep what came back."""
+    try:
+        return (yield from ask_for_key(domain, selector))
+    except Unverified as error:
+        return error
 
 
 def usable_key(record: KeyRecord, rules: Rules = TODAY) -> PublicKey:

@@ -58,6 +58,8 @@ class SpfOutcome:
     fails; text of a third party, printable ASCII, at most 500 characters, often "". matched: the term that decided, "" if none did.
     chain: the way to it or to what went wrong, from the domain's own record through includes and redirects, at most twelve steps.
     tried: every term that asked the DNS, in order, with whether it matched; at most eleven. because: why, for the journey.
+    personal: a macro had a part in it that stands for more than the address, the domain and us: another sender of this domain, another
+    name in HELO or another time may give something else.
     """
 
     result: Result
@@ -68,6 +70,7 @@ class SpfOutcome:
     chain: tuple[SpfStep, ...] = ()
     tried: tuple[tuple[SpfStep, bool], ...] = ()
     because: str = ""
+    personal: bool = False
 
     def evidence(self) -> Evidence:
         """As one result of Authentication-Results (RFC 8601 §2.7.2); the local part stays out."""
@@ -153,11 +156,11 @@ class _Check:
         matched = ruling.matched
         return SpfOutcome(
             ruling.result, domain, self._identity, explanation, "" if matched is None else matched.text,
-            ruling.chain, tuple(self._tried), ruling.because or _because(ruling),
+            ruling.chain, tuple(self._tried), ruling.because or _because(ruling), self._values.personal,
         )  # fmt: skip
 
     def _error(self, result: Result, domain: str, because: str) -> SpfOutcome:
-        return SpfOutcome(result, domain, self._identity, "", "", tuple(self._path), tuple(self._tried), because)
+        return SpfOutcome(result, domain, self._identity, "", "", tuple(self._path), tuple(self._tried), because, self._values.personal)
 
     def _rule(self, domain: str) -> Lookup[_Ruling]:
         """check_host() of RFC 7208 §4 for one domain; includes and redirects come back here, at most ten times."""

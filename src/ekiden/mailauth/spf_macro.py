@@ -61,7 +61,8 @@ class MacroValues:
     """What the letters stand for in one check.
 
     local, sender_domain: of the sender as SPF sees it. domain: whose record it is now. name: of %{p}, once it is known.
-    receiver: our host name. now: for %{t}.
+    receiver: our host name. now: for %{t}. personal: a value was asked for that other messages from this address for this domain
+    need not have: of %{s}, %{l}, %{h}, %{t}.
     """
 
     ip: IPv4Address | IPv6Address
@@ -72,9 +73,12 @@ class MacroValues:
     now: Millis
     domain: str = ""
     name: str = "unknown"
+    personal: bool = False
 
     def value(self, letter: str) -> str:
         """The value of one letter, before it is split."""
+        if letter in "slht":
+            self.personal = True
         match letter:
             case "s":
                 return f"{self.local}@{self.sender_domain}"

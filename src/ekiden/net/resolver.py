@@ -3,7 +3,8 @@
 Promises: an answer is believed only from the server that was asked, at the port it was asked from, with our id and our
 question (RFC 5452 §9); a failure of servers is never "none"; one question takes at most 10 s, all lookups of one message
 20 s and 30 questions; the same question is asked once however many wait for it; nothing is kept longer than a day, nor in all more
-than 10,000 answers or 16 MiB. DNSSEC is for the servers to check: their word counts only if the settings trust them.
+than 10,000 answers or 16 MiB, and half as much of what lookups made of them. DNSSEC is for the servers to check: their word counts
+only if the settings trust them.
 Source: RFC 1035 §7, RFC 2308 §5 and §7, RFC 5452 §9, RFC 6891 §6, RFC 7766 §5; reliability.md rows DN-01 … DN-14.
 """
 
@@ -14,10 +15,10 @@ import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from ekiden.base import measures
 from ekiden.base.clock import Clock, Millis
@@ -26,6 +27,7 @@ from ekiden.base.errors import BadValue
 from ekiden.dns.questions import MOST_ALIASES, Answer, Finding, Lookup, Question
 from ekiden.dns.records import Tlsa, Txt
 from ekiden.net.dnswire import LEAST_TTL_S, MOST_TTL_S, Heard, decode_answer, encode_question
+from ekiden.net.memory import Kept, OutcomeMemory, Used, words_of
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class ResolverSettings:
     servers: recursive resolvers (address, port), the first preferred. trusted: addresses of those whose AD bit we believe
     (validating, and reached over a path that nobody else can write to). Times in seconds: question_s for one question,
     message_s for waiting in all lookups of one message, patience_s before the next server is asked too.
-    most_questions: for one message.
+    most_questions: for one message. outcomes, outcome_bytes: how many outcomes of lookups are remembered (net.memory).
     """
 
     servers: tuple[Endpoint, ...]
@@ -53,6 +55,8 @@ class ResolverSettings:
     most_questions: int = 30
     cache_entries: int = 10_000
     cache_bytes: int = 16 << 20
+    outcomes: int = 5_000
+    outcome_bytes: int = 8 << 20
     at_once: int = 256
 
 
@@ -81,6 +85,7 @@ class DnsResolver:
         self._settings = settings
         self._clock = clock
         self._cache = _Cache(settings.cache_entries, settings.cache_bytes, clock.monotonic)
+        self.memory = OutcomeMemory(settings.outcomes, settings.outcome_bytes, clock.monotonic)
         self._flights: dict[Question, asyncio.Task[Answer]] = {}
         self._room = asyncio.Semaphore(settings.at_once)
         self._ill: dict[Endpoint, float] = {}
@@ -94,15 +99,15 @@ class DnsResolver:
         """A Resolver for all lookups of one message, which together may ask and wait so much and no more."""
         return MessageResolver(self, self._clock, self._settings.message_s, self._settings.most_questions)
 
-    def remembered(self, question: Question) -> Answer | None:
-        """The answer if it needs nobody to be asked."""
+    def remembered(self, question: Question) -> tuple[Answer, float] | None:
+        """The answer if it needs nobody to be asked, and when it is too old."""
         return self._cache.get(question)
 
     async def answer(self, question: Question) -> Answer:
         """The answer to one question; FAILED, never an exception, where nobody could tell."""
         known = self._cache.get(question)
         if known is not None:
-            return known
+            return known[0]
         flight = self._flights.get(question)
         if flight is None:
             flight = asyncio.get_running_loop().create_task(self._find(question))
@@ -113,6 +118,7 @@ class DnsResolver:
     def forget(self) -> None:
         """Drop all that is remembered."""
         self._cache.clear()
+        self.memory.clear()
 
     async def close(self) -> None:
         """End what is under way."""
@@ -236,23 +242,28 @@ class DnsResolver:
         return Heard(because="truncated by TCP") if heard.truncated else heard
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One step on the way of a message through the DNS: what was asked, and what came back.
 
     at: when the answer was there, by the wall clock. took_ms: how long it was waited for; 0 if it was remembered.
-    answer: of its records at most MOST_RECORDS_KEPT.
+    answer: of its records at most MOST_RECORDS_KEPT. said: its words, where they have been made before.
     """
 
     at: Millis
     answer: Answer
     took_ms: int
     remembered: bool
+    said: tuple[str, str] | None = None
 
     @property
     def question(self) -> Question:
         """What was asked."""
         return self.answer.question
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Question and answer, as people read them."""
+        return self.said or words_of(self.answer)
 
 
 MOST_ASKED_KEPT = 100
@@ -288,14 +299,39 @@ class MessageResolver:
 
     async def resolve(self, lookup: Lookup[T]) -> T:
         """See dns.questions.Resolver. Several at once share the budget."""
+        return await self._run(lookup, None)
+
+    async def recall(self, key: Hashable, make: Callable[[], Lookup[T]], keep: Callable[[T], bool] = lambda outcome: True) -> T:
+        """What a lookup returns, remembered from another message where that is possible: then it costs no question, and the answers that
+        it rests on are in the trail all the same.
+
+        key: stands for all that the outcome depends on, but for the answers. keep: whether that is so of this outcome.
+        """
+        kept = self._resolver.memory.get(key)
+        if kept is not None:
+            self._note_kept(kept)
+            return cast(T, kept.value)
+        used: list[Used] = []
+        outcome = await self._run(make(), used)
+        if keep(outcome):
+            self._resolver.memory.put(key, outcome, used)
+        return outcome
+
+    async def _run(self, lookup: Lookup[T], used: list[Used] | None) -> T:
+        """Run a lookup to its end. used: where to put down what it was given."""
         try:
             question = next(lookup)
             while True:
-                answer = self._resolver.remembered(question)
-                if answer is not None:
-                    self._note(answer, 0, remembered=True)
+                known = self._resolver.remembered(question)
+                if known is not None:
+                    answer, until = known
+                    kept = self._note(answer, 0, remembered=True)
                 else:
-                    answer = await self._ask(question)
+                    began = self._clock.monotonic()
+                    answer, took_ms = await self._ask(question)
+                    kept, until = self._note(answer, took_ms), began + answer.ttl_s
+                if used is not None:
+                    used.append(Used(kept, until, _size(kept)))
                 question = lookup.send(answer)
         except StopIteration as stop:
             value: T = stop.value
@@ -303,14 +339,15 @@ class MessageResolver:
         finally:
             lookup.close()
 
-    async def _ask(self, question: Question) -> Answer:
+    async def _ask(self, question: Question) -> tuple[Answer, int]:
+        """The answer, and for how many ms it was waited for."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         left_s = self._left_s - (began - self._since if self._waiting else 0.0)
         if self.asked >= self._most:
-            return self._note(Answer(question, Finding.FAILED, because="too many questions for one message"), 0)
+            return Answer(question, Finding.FAILED, because="too many questions for one message"), 0
         if left_s <= 0:
-            return self._note(Answer(question, Finding.FAILED, because="no time left"), 0)
+            return Answer(question, Finding.FAILED, because="no time left"), 0
         self.asked += 1
         if not self._waiting:
             self._since = began
@@ -324,15 +361,23 @@ class MessageResolver:
             self._waiting -= 1
             if not self._waiting:
                 self._left_s -= loop.time() - self._since
-        return self._note(answer, round(1000 * (loop.time() - began)))
+        return answer, round(1000 * (loop.time() - began))
 
     def _note(self, answer: Answer, took_ms: int, *, remembered: bool = False) -> Answer:
+        """Put a step into the trail; gives the answer as it stands there."""
+        kept = answer if len(answer.records) <= MOST_RECORDS_KEPT else replace(answer, records=answer.records[:MOST_RECORDS_KEPT])
         if len(self._trail) == MOST_ASKED_KEPT:
             self.left_out += 1
-            return answer
-        kept = answer if len(answer.records) <= MOST_RECORDS_KEPT else replace(answer, records=answer.records[:MOST_RECORDS_KEPT])
-        self._trail.append(Asked(self._clock.now(), kept, took_ms, remembered))
-        return answer
+        else:
+            self._trail.append(Asked(self._clock.now(), kept, took_ms, remembered))
+        return kept
+
+    def _note_kept(self, kept: Kept) -> None:
+        """The same for all that a remembered outcome rests on."""
+        measures.DNS_HITS.of().value += len(kept.told)
+        now, room = self._clock.now(), MOST_ASKED_KEPT - len(self._trail)
+        self._trail += [Asked(now, answer, 0, True, words) for answer, words in kept.told[:room]]
+        self.left_out += max(0, len(kept.told) - room)
 
 
 class _Cache:
@@ -345,8 +390,8 @@ class _Cache:
         self._bytes = 0
         self._kept: OrderedDict[Question, tuple[Answer, float, int]] = OrderedDict()
 
-    def get(self, question: Question) -> Answer | None:
-        """The answer with the seconds it may still be kept, or None."""
+    def get(self, question: Question) -> tuple[Answer, float] | None:
+        """The answer with the seconds it may still be kept, and when it is too old; or None."""
         found = self._kept.get(question)
         if found is None:
             return None
@@ -358,7 +403,7 @@ class _Cache:
         measures.DNS_HITS.of().value += 1
         self._kept.move_to_end(question)
         ttl_s = max(1, round(left))
-        return Answer(answer.question, answer.finding, answer.records, answer.aliases, ttl_s, answer.authentic, answer.because)
+        return Answer(answer.question, answer.finding, answer.records, answer.aliases, ttl_s, answer.authentic, answer.because), until
 
     def put(self, answer: Answer) -> None:
         self._drop(answer.question)

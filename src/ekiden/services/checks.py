@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from ekiden.base.clock import Millis
-from ekiden.dns.questions import Resolver
+from ekiden.dns.questions import Lookup, Resolver
 from ekiden.dns.reverse import reverse
+from ekiden.mail.address import Domain, Ip
 from ekiden.mail.envelope import Envelope
 from ekiden.mail.headers import Headers
-from ekiden.mailauth.arc import ArcCheck, ArcOutcome
+from ekiden.mailauth.arc import NO_CHAIN, ArcCheck, ArcOutcome
+from ekiden.mailauth.arc_set import has_sets
 from ekiden.mailauth.author import Author, author_of
 from ekiden.mailauth.dkim import DkimCheck, DkimOutcome
+from ekiden.mailauth.dkim_key import key_records
 from ekiden.mailauth.dmarc import Disposition, DmarcOutcome, OverrideType, evaluate
 from ekiden.mailauth.results import Evidence, Result
 from ekiden.mailauth.spf import SpfOutcome, check_helo, check_host
@@ -71,6 +75,10 @@ class OfMessage(Resolver, Protocol):
 
     @property
     def asked(self) -> int: ...
+
+    async def recall(self, key: Hashable, make: Callable[[], Lookup[T]], keep: Callable[[T], bool] = ...) -> T:
+        """What the lookup returns, perhaps remembered: key stands for all that this depends on, but for answers. keep: whether it does."""
+        ...
 
 
 class Checks:
@@ -145,14 +153,19 @@ class Checks:
     # ---- the checks ---------------------------------------------------------------------------------
 
     async def _check_spf(self) -> SpfOutcome:
-        envelope = self._subject.envelope
-        peer = envelope.peer
-        lookup = check_host(peer.ip, peer.hello, envelope.sender, receiver=self.ways.by, now=self._subject.now)
-        return await self._dns.resolve(lookup)
+        sender = self._subject.envelope.sender
+        if sender.host is None:
+            return await self._helo()
+        peer = self._subject.envelope.peer
+        key = ("spf", peer.ip, sender.host.ascii if isinstance(sender.host, Domain) else "")
+        return await self._dns.recall(
+            key, lambda: check_host(peer.ip, peer.hello, sender, receiver=self.ways.by, now=self._subject.now), _for_all
+        )
 
     async def _check_helo(self) -> SpfOutcome:
         peer = self._subject.envelope.peer
-        return await self._dns.resolve(check_helo(peer.ip, peer.hello, receiver=self.ways.by, now=self._subject.now))
+        key = ("helo", peer.ip, peer.hello)
+        return await self._dns.recall(key, lambda: check_helo(peer.ip, peer.hello, receiver=self.ways.by, now=self._subject.now), _for_all)
 
     async def _check_dkim(self) -> tuple[DkimOutcome, ...]:
         asked = self._subject
@@ -161,10 +174,12 @@ class Checks:
             check.update(asked.raw, asked.headers.body_at)
         else:
             await asyncio.to_thread(check.update, asked.raw, asked.headers.body_at)
-        return await self._dns.resolve(check.outcomes())
+        return check.judged({who: await self._dns.recall(("key", *who), partial(key_records, *who)) for who in check.needed()})
 
     async def _check_arc(self) -> ArcOutcome:
         asked = self._subject
+        if not has_sets(asked.headers):
+            return NO_CHAIN
         check = ArcCheck(asked.headers, asked.now)
         if len(asked.raw) <= _IN_THE_LOOP_BYTES:
             check.update(asked.raw, asked.headers.body_at)
@@ -178,8 +193,11 @@ class Checks:
             return _NO_DOMAIN
         spf, dkim = await self._spf(), await self._dkim()
         draw = secrets.randbelow(100) if self.ways.suffixes is not None else 0  # RFC 9989 samples nothing
-        lookup = evaluate(author.domain, spf, dkim, suffixes=self.ways.suffixes, draw=draw)
-        outcome = await self._dns.resolve(lookup)
+        signatures = tuple((each.result, each.domain, each.partial) for each in dkim)
+        key = ("dmarc", self.ways.suffixes, author.domain, spf.result, spf.domain, signatures)
+        outcome = await self._dns.recall(
+            key, lambda: evaluate(author.domain, spf, dkim, suffixes=self.ways.suffixes, draw=draw), _for_any_draw
+        )
         trusted = self.ways.trusted_sealers
         if trusted and outcome.disposition in (Disposition.QUARANTINE, Disposition.REJECT):
             return _vouched_for(outcome, await self._arc(), trusted)
@@ -187,8 +205,22 @@ class Checks:
 
     async def _check_iprev(self) -> Evidence:
         ip = self._subject.envelope.peer.ip
-        found = await self._dns.resolve(reverse(ip))
-        return Evidence("iprev", Result(found.said), {"policy.iprev": str(ip)}, found.because)
+        return await self._dns.recall(("iprev", ip), lambda: _iprev(ip))
+
+
+def _iprev(ip: Ip) -> Lookup[Evidence]:
+    found = yield from reverse(ip)
+    return Evidence("iprev", Result(found.said), {"policy.iprev": str(ip)}, found.because)
+
+
+def _for_all(outcome: SpfOutcome) -> bool:
+    """Whether it is the same for all mail of this domain from this address."""
+    return not outcome.personal
+
+
+def _for_any_draw(outcome: DmarcOutcome) -> bool:
+    """Whether it is the same whatever the random number was (RFC 7489 §6.6.4)."""
+    return outcome.result is Result.PASS or outcome.record is None or outcome.record.pct >= 100
 
 
 def _vouched_for(outcome: DmarcOutcome, arc: ArcOutcome, trusted: frozenset[str]) -> DmarcOutcome:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ekiden.base.clock import Millis
-from ekiden.dns.questions import Answer, Resolver
 from ekiden.mail import journey
 from ekiden.mail.address import NULL_PATH, Domain, Path
 from ekiden.mail.envelope import Envelope
@@ -19,6 +18,7 @@ from ekiden.mailauth.dmarc import Disposition
 from ekiden.policy.authentication import NOT_ASKED, Authentication, Ways
 from ekiden.policy.chain import Judgement
 from ekiden.policy.verdict import Defer, Reject
+from ekiden.services import checks
 from ekiden.services.checks import Checks, Subject
 from ekiden.services.dmarc_counts import Judged
 from ekiden.services.dmarc_counts import judged as judged_by_dmarc
@@ -26,20 +26,17 @@ from ekiden.smtp.replies import printable
 
 
 class Asked(Protocol):
-    """One question that was asked for a message, and what came back. at: when."""
+    """One question that was asked for a message, and what came back. at: when. words: both, printable."""
 
     @property
     def at(self) -> Millis: ...
 
     @property
-    def answer(self) -> Answer: ...
+    def words(self) -> tuple[str, str]: ...
 
 
-class OfMessage(Resolver, Protocol):
-    """A resolver for one message, which remembers what it was asked."""
-
-    @property
-    def asked(self) -> int: ...
+class OfMessage(checks.OfMessage, Protocol):
+    """A resolver for one message, which knows what it was asked."""
 
     @property
     def trail(self) -> Sequence[Asked]: ...
@@ -75,8 +72,7 @@ class Origin:
         """All that was asked and found, in order."""
         steps: list[journey.Step] = []
         for asked in self._dns.trail if self._dns is not None else ():
-            answer = asked.answer
-            steps.append(journey.DnsAnswered(asked.at, printable(str(answer.question)), printable(answer.brief())))
+            steps.append(journey.DnsAnswered(asked.at, *asked.words))
         for each in self.checks.made():
             about = " ".join(f"{name}={value}" for name, value in each.about.items())
             steps.append(journey.Authenticated(now, each.method, each.result.value, printable(about), printable(each.because)))
