@@ -335,4 +335,4 @@ def test_a_report_comes_once_whoever_dies_while_it_is_written(
 
 
 def test_every_point_but_that_of_upkeep_is_tried_here() -> None:
-    assert set(failpoints.POINTS) - {*INWARDS, *OUTWARDS, *IMAP, "K18"} == {"K22", "K23"}
+    assert set(failpoints.POINTS) - {*INWARDS, *OUTWARDS, *IMAP, "K18"} == {"K22", "K23", "K24"}

@@ -62,6 +62,8 @@ from ekiden.services.dmarc_reports import DailyReports, Reporter
 from ekiden.services.forwarding import Forwarding
 from ekiden.services.intake import Intakes
 from ekiden.services.judging import Judging
+from ekiden.services.learning import Learning
+from ekiden.services.likeness import Likenesses
 from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.origins import Origins
@@ -157,6 +159,7 @@ class House:
             signing=self.signing,
             forwarding=self.forwarding,
             sealing=self.sealing,
+            likenesses=Likenesses(self.database, self.changes, self.clock, log),
         )
         self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)
         self._notes: list[Notes] = []
@@ -278,6 +281,7 @@ class House:
             work.append(self.dmarc_counts.run())
         if Role.KEEPER in self.roles:
             work.append(self.upkeep.run())
+            work.append(Learning(self.database, self.blobs, self.changes, self.clock, self.log).run())
             work += self._report_work()
         return work
 

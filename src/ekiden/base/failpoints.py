@@ -36,10 +36,11 @@ POINTS: Mapping[str, str] = {
     "K21-after": "IMAP: APPEND, COPY or MOVE is committed, OK has not been said",
     "K22": "upkeep: a row is gone, its file is not",
     "K23": "the former signing key is out of use, the next one is not in use, nothing is committed",
+    "K24": "what a reader has taught is counted, nothing is committed",
 }
 """K20 of the list belongs to Sieve."""
 
-IN_TRANSACTION = frozenset({"K8", "K17", "K18", "K19", "K21", "K23"})
+IN_TRANSACTION = frozenset({"K8", "K17", "K18", "K19", "K21", "K23", "K24"})
 """Where the store is at work: what the disk does there ends the whole transaction."""
 
 _FORM = re.compile(r"(K[0-9]+(?:-after)?):([1-9][0-9]{0,8}):(kill|stop|eio|enospc|raise|sleep:[0-9]+(?:\.[0-9]+)?)")

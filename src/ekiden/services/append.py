@@ -17,8 +17,9 @@ from ekiden.services.intake import INLINE_BYTES, Intake, Intakes
 from ekiden.services.intake import Stored as StoredContent
 from ekiden.services.mailbox_values import Appended, MailboxLimits, MailboxRefused, Why
 from ekiden.services.quota import room_in_quota
+from ekiden.services.teaching import appended
 from ekiden.store import accounts, journeys, mailboxes, messages
-from ekiden.store.changes import Changes
+from ekiden.store.changes import LESSONS, Changes
 from ekiden.store.database import Database, Tx
 
 
@@ -72,7 +73,7 @@ class Appending:
     async def commit(self) -> Appended:
         """Puts all messages into the mailbox in one transaction; durable when it returns. Raises MailboxRefused, StoreError."""
 
-        def work(tx: Tx) -> Appended:
+        def work(tx: Tx) -> tuple[Appended, bool]:
             m = mailboxes.by_id(tx, self._target.id)
             if m is None:
                 raise MailboxRefused(Why.TRY_CREATE, "the folder is gone")
@@ -88,18 +89,21 @@ class Appending:
                 uid, _ = messages.deposit(tx, m.id, message.id, internal_date=date, size=message.blob.size, flags=flags)
                 uids.append(uid)
                 journeys.begin(tx, message.id, [journey.Appended(message.received_at, owner.name if owner else "", m.name, uid)])
+            is_lesson = appended(tx, m, [message.id for message, _, _, _ in self._ended])
             if failpoints.armed:
                 failpoints.hit("K21")
-            return Appended(m.uid_validity, tuple(uids))
+            return Appended(m.uid_validity, tuple(uids)), is_lesson
 
-        appended = await self._database.write(work)
+        done, is_lesson = await self._database.write(work)
         if failpoints.armed:
             failpoints.hit("K21-after")
         for _, _, _, intake in self._ended:
             intake.kept()
         await self.abort()
         self._changes.poke(self._target.account)
-        return appended
+        if is_lesson:
+            self._changes.poke(LESSONS)
+        return done
 
     async def abort(self) -> None:
         """Forgets everything; may be called twice and after commit()."""

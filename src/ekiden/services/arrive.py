@@ -23,12 +23,14 @@ from ekiden.mail.envelope import Blob, Envelope, Recipient
 from ekiden.mail.headers import USUAL, HeaderLimits, Headers, over_limits
 from ekiden.mail.trace import received, with_keyword
 from ekiden.policy.chain import NO_OPINION, Chain, Judgement
+from ekiden.policy.learned import NOT_LEARNED, Learned
 from ekiden.policy.stage import MessageContext, Stage, World
 from ekiden.policy.verdict import Defer
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.forwarding import Forward, Forwarding, Loop
 from ekiden.services.intake import INLINE_BYTES, Intake, Stored
 from ekiden.services.keys import KeysUnusable
+from ekiden.services.likeness import Likenesses
 from ekiden.services.origins import UNASKED, Origins
 from ekiden.services.routing import Local, Remote, Route
 from ekiden.services.sealing import Sealing
@@ -116,6 +118,7 @@ class Arrivals:
         signing: Signing | None = None,
         forwarding: Forwarding | None = None,
         sealing: Sealing | None = None,
+        likenesses: Likenesses | None = None,
     ) -> None:
         self._database = database
         self._changes = changes
@@ -131,6 +134,7 @@ class Arrivals:
         self._signing = signing
         self._forwarding = forwarding
         self._sealing = sealing
+        self._likenesses = likenesses
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
         """Judge and store one message; the reply that its sender may hear. Raises StoreError (nothing is stored then)."""
@@ -272,7 +276,15 @@ class Arrivals:
         headers = analysis.headers
         origin = self._origins.begin(envelope, headers, raw) if self._origins is not None else UNASKED
         context = MessageContext(
-            envelope.peer, self._world, envelope, envelope.recipients, headers, len(raw), incoming.owned, authentication=origin.checks
+            envelope.peer,
+            self._world,
+            envelope,
+            envelope.recipients,
+            headers,
+            len(raw),
+            incoming.owned,
+            authentication=origin.checks,
+            learned=self._learned(incoming, headers, raw),
         )
         began = self._clock.monotonic()
         try:
@@ -287,6 +299,13 @@ class Arrivals:
             incoming.steps.extend(await self._origins.end(origin, envelope, judged, self._clock.now()))
         note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
         return judged
+
+    def _learned(self, incoming: Incoming, headers: Headers, raw: bytes) -> Learned:
+        """What readers have taught about mail like this; of what our own people submit nothing is asked."""
+        if self._likenesses is None or incoming.envelope.peer.account is not None:
+            return NOT_LEARNED
+        accounts = {route.account for routes in incoming.routes for route in routes if isinstance(route, Local)}
+        return self._likenesses.about(raw, headers, accounts)
 
     def _trace(self, envelope: Envelope) -> bytes:
         peer = envelope.peer

@@ -36,10 +36,11 @@ from ekiden.services.mailbox_values import (
 )
 from ekiden.services.quota import quota_of, room_in_quota
 from ekiden.services.space import Space
+from ekiden.services.teaching import flagged, transferred
 from ekiden.store import accounts, counters, damage, entries, journeys, mailboxes
 from ekiden.store import flags as flag_columns
 from ekiden.store.blob import BlobStore
-from ekiden.store.changes import Changes
+from ekiden.store.changes import LESSONS, Changes
 from ekiden.store.columns import integer
 from ekiden.store.database import Conflict, Database, Tx
 from ekiden.store.entries import LAST_UID, FlagMode, UidRanges, merged, ranges_of
@@ -288,10 +289,10 @@ class Mailboxes:
         """Change flags; \\Recent is ignored. Raises MailboxRefused(LIMIT) for too many keywords."""
         bits, keywords = flag_columns.split(flags)
 
-        def work(tx: Tx) -> tuple[Stored, AccountId | None]:
+        def work(tx: Tx) -> tuple[Stored, AccountId | None, bool]:
             m = mailboxes.by_id(tx, mailbox)
             if m is None:
-                return Stored((), (), ModSeq(0)), None
+                return Stored((), (), ModSeq(0)), None, False
             known = {name.lower(): name for name in mailboxes.keywords(tx, mailbox)}
             if mode is not FlagMode.REMOVE:
                 self._new_keywords(tx, mailbox, known, keywords)
@@ -300,11 +301,13 @@ class Mailboxes:
             modseq = entries.store_flags(tx, m, uids, mode, bits, spelled, unchanged_since)
             left = frozenset(refused)
             now = [entry for entry in _entries(tx, mailbox, uids) if entry.uid not in left]
-            return Stored(tuple(now), tuple(refused), modseq), m.account
+            return Stored(tuple(now), tuple(refused), modseq), m.account, flagged(tx, m, uids, mode, keywords)
 
-        stored, account = await self._database.write(work)
+        stored, account, is_lesson = await self._database.write(work)
         if account is not None and stored.entries:
             self._changes.poke(account)
+        if is_lesson:
+            self._changes.poke(LESSONS)
         return stored
 
     async def copy(self, mailbox: MailboxId, uids: UidRanges, target: str) -> Copied:
@@ -457,7 +460,7 @@ class Mailboxes:
                 known[keyword.lower()] = keyword
 
     async def _transfer(self, mailbox: MailboxId, uids: UidRanges, target: str, *, move: bool) -> Copied:
-        def work(tx: Tx) -> tuple[Copied, AccountId]:
+        def work(tx: Tx) -> tuple[Copied, AccountId, bool]:
             m = mailboxes.by_id(tx, mailbox)
             if m is None:
                 raise MailboxRefused(Why.NONEXISTENT, "the folder is gone")
@@ -467,18 +470,21 @@ class Mailboxes:
             if not move:
                 room_in_quota(tx, m.account, entries.size_of(tx, mailbox, uids))
             pairs = entries.copy(tx, mailbox, uids, there.id)
+            is_lesson = bool(pairs) and transferred(tx, m, there, [(pairs[0][1], pairs[-1][1])])
             if move and pairs:
                 # read again: a move within one folder has given it new numbers
                 entries.remove(tx, mailboxes.by_id(tx, mailbox) or m, [uid for uid, _ in pairs])
             if failpoints.armed:
                 failpoints.hit("K21")
-            return Copied(there.uid_validity, tuple(pairs)), m.account
+            return Copied(there.uid_validity, tuple(pairs)), m.account, is_lesson
 
-        copied, account = await self._database.write(work)
+        copied, account, is_lesson = await self._database.write(work)
         if failpoints.armed:
             failpoints.hit("K21-after")
         if copied.pairs:
             self._changes.poke(account)
+        if is_lesson:
+            self._changes.poke(LESSONS)
         return copied
 
 

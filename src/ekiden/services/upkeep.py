@@ -17,7 +17,7 @@ from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import BlobId
 from ekiden.policy.stage import Log
-from ekiden.store import counters, dmarc, queue, retention
+from ekiden.store import counters, dmarc, lessons, queue, retention
 from ekiden.store.blob import BlobStore
 from ekiden.store.database import Database, Tx
 
@@ -33,13 +33,15 @@ class Retention:
     """How long what is kept.
 
     journeys_ms: after arrival, once the mail itself is gone. finished_ms: copies that were sent, failed or expired. orphans_s: files
-    that no row names; longer than any message takes to be stored. reports_ms: reports of DMARC that others sent. every_ms: between two
-    rounds.
+    that no row names; longer than any message takes to be stored. once_ms: words that readers taught once. taught_ms: which messages
+    they taught. reports_ms: reports of DMARC that others sent. every_ms: between two rounds.
     """
 
     journeys_ms: int = 30 * 24 * _HOUR_MS
     finished_ms: int = 24 * _HOUR_MS
     orphans_s: float = 3600.0
+    once_ms: int = 180 * 24 * _HOUR_MS
+    taught_ms: int = 400 * 24 * _HOUR_MS
     reports_ms: int = 400 * 24 * _HOUR_MS
     every_ms: int = 10 * 60_000
 
@@ -97,6 +99,7 @@ class Upkeep:
         swept.journeys = await self._all_of(lambda tx: retention.forget_journeys(tx, old, _AT_ONCE), _AT_ONCE)
         swept.counters = await self._database.write(lambda tx: counters.forget(tx, now) + retention.forget_named_leases(tx, finished))
         await self._forget_reports(now)
+        await self._forget_words(now)
         swept.blobs = await self._orphans()
         return swept
 
@@ -105,6 +108,14 @@ class Upkeep:
         old = Millis(now - self._keep.reports_ms)
         await self._all_of(lambda tx: dmarc.forget_received(tx, old, _REPORTS_AT_ONCE), _REPORTS_AT_ONCE)
         await self._database.write(lambda tx: dmarc.forget(tx, now // (24 * _HOUR_MS) - _COUNTED_DAYS))
+
+    async def _forget_words(self, now: Millis) -> None:
+        """What was taught by who is gone, words that came once and never again, and which messages were taught long ago."""
+        while await self._database.write(lessons.drop_unlearned):
+            pass
+        once, taught = Millis(now - self._keep.once_ms), Millis(now - self._keep.taught_ms)
+        await self._all_of(lambda tx: lessons.forget_words(tx, once, _AT_ONCE), _AT_ONCE)
+        await self._all_of(lambda tx: lessons.forget_messages(tx, taught, _AT_ONCE), _AT_ONCE)
 
     async def close(self) -> None:
         """Let another process be the keeper at once."""

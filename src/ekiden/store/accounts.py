@@ -13,7 +13,7 @@ from ekiden.base.errors import BadValue
 from ekiden.base.ids import AccountId, MailboxId
 from ekiden.mail.address import Domain, format_path, parse_mailbox
 from ekiden.sasl.names import prepare_name
-from ekiden.store import mailboxes
+from ekiden.store import lessons, mailboxes
 from ekiden.store.columns import integer, optional_integer, optional_text, string
 from ekiden.store.database import Row, Tx
 from ekiden.store.paths import key_of, lower, path_key
@@ -140,7 +140,8 @@ def set_disabled(tx: Tx, account: AccountId, disabled: bool) -> None:
 
 
 def remove_account(tx: Tx, account: AccountId) -> None:
-    """The account with its addresses and all its mail."""
+    """The account with its addresses, all its mail, and what it has taught."""
+    lessons.forget(tx, account)
     mailboxes.remove_all(tx, account)
     tx.run("addresses_delete", account=account)
     tx.run("account_delete", account=account)

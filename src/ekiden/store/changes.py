@@ -25,8 +25,18 @@ JUDGED = AccountId(-2)
 """Stands for what has ended processes that judged it (services.judging): more is known."""
 KEYS = AccountId(-3)
 """Stands for the keys that mail is signed with: they are others now."""
+LESSONS = AccountId(-4)
+"""Stands for what readers have taught: something is to be learned."""
 _HELLO = AccountId(-1)
 """Stands for no account: a process has come that is to be told from now on."""
+
+
+_TAUGHT = -(1 << 40)
+
+
+def taught_of(account: AccountId) -> AccountId:
+    """Stands for what an account (or everybody, 0) has taught: it has been learned."""
+    return AccountId(_TAUGHT - account)
 
 
 class Changes:
