@@ -88,6 +88,25 @@ def test_a_forged_author_is_refused(server: Ekiden) -> None:
 
 
 @pytest.mark.peer("dnsmasq")
+def test_the_reply_to_what_is_refused_names_its_journey(server: Ekiden) -> None:
+    code, words = _send(server, "ceo@strict.test", "unwanted")
+    assert code == 550
+    found = re.search(rb"Refused as ([0-9a-z]{13})$", words)
+    assert found is not None
+    for name in (found[1].decode(), "<unwanted@x.test>"):
+        ((journey),) = json.loads(server.command("message", "trace", name, "--json"))
+        steps = journey["steps"]
+        kinds = [step["step"] for step in steps]
+        assert (kinds[0], kinds[-2:]) == ("connected", ["judged", "refused"])
+        assert {"strict.test. TXT", "_dmarc.strict.test. TXT"} <= {step["question"] for step in steps if step["step"] == "dns-answered"}
+        said = {step["method"]: step["result"] for step in steps if step["step"] == "authenticated"}
+        assert (said["spf"], said["dmarc"]) == ("fail", "fail")
+        assert steps[-1]["reply"].startswith("550 5.7.1 ")
+    listed = json.loads(server.command("message", "refused", "strict.test", "--json"))
+    assert found[1].decode() in [each["id"] for each in listed]
+
+
+@pytest.mark.peer("dnsmasq")
 def test_quarantine_is_junk(server: Ekiden) -> None:
     assert _send(server, "bob@careful.test", "doubtful")[0] == 250
     assert b"dmarc=fail" in _found(server, "doubtful", "Junk")

@@ -18,7 +18,7 @@ from ekiden.policy.stage import Context, Policy, Stage
 from ekiden.policy.verdict import Discard, Quarantine, Reject, Tag, Verdict
 from ekiden.services.arrive import Incoming, place
 from ekiden.services.routing import Refused, Remote
-from ekiden.smtp.replies import NOT_ALLOWED, Reply
+from ekiden.smtp.replies import NOT_ALLOWED, Reply, named
 from ekiden.store import journeys
 
 RAW = b"Subject: s\r\n\r\nbody\r\n"
@@ -85,12 +85,14 @@ def test_quarantine_files_elsewhere_and_tags_go_on_top(tmp_path: Path) -> None:
     in_house(tmp_path, work, ())
 
 
-def test_what_is_refused_is_kept_nowhere(tmp_path: Path) -> None:
+def test_of_what_is_refused_only_the_journey_is_kept(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         reply, envelope = await _arrive(running, Reject(NOT_ALLOWED, "no"))
-        assert reply is NOT_ALLOWED
+        assert reply == named(NOT_ALLOWED, envelope.id)
         assert await stored(running, "alice") == []
-        assert await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id)) == []
+        steps = await running.house.database.read(lambda tx: journeys.steps_of(tx, envelope.id))
+        assert [type(step) for step in steps] == [journey.ContentReceived, journey.Judged, journey.Refused]
+        assert list((tmp_path / "data" / "blobs").rglob("*.*")) == []
 
     in_house(tmp_path, work, ())
 

@@ -19,7 +19,7 @@ from ekiden.mail.address import parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer, Recipient
 from ekiden.mailauth.dmarc_report import AggregateReport, Published, Record
 from ekiden.services.upkeep import Retention, Upkeep
-from ekiden.store import accounts, dmarc, entries, journeys, mailboxes, messages, queue
+from ekiden.store import accounts, dmarc, entries, journeys, mailboxes, messages, queue, refused
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.database import Database, Tx, open_database
 from ekiden.store.dmarc import Detail, PolicyFound
@@ -268,5 +268,25 @@ def test_reports_of_others_and_counts_that_nobody_reports_go_when_they_are_old(t
         world.clock.advance(days=401)
         await world.upkeep.round()
         assert (await world.database.read(lambda tx: dmarc.totals(tx, "", 0))).reports == 0
+
+    in_world(tmp_path, work)
+
+
+def test_journeys_of_refused_mail_go_when_they_are_old_or_many(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        def make(tx: Tx) -> None:
+            for number in range(1, 21):
+                at = Millis(NOW - 8 * DAY_MS if number <= 3 else NOW + number)
+                refused.keep(tx, refused.Refusal(EnvelopeId(number), at, "", "a@b.test", "alice@example.test", "550 no"), b"[]")
+
+        async def kept() -> int:
+            return len(await world.database.read(refused.latest))
+
+        await world.database.write(make)
+        await world.upkeep.round()
+        assert await kept() == 17
+        few = Upkeep(world.database, world.blobs, world.clock, lambda event, **_: None, owner="one", keep=Retention(refused=5))
+        await few.round()
+        assert await kept() == 5
 
     in_world(tmp_path, work)

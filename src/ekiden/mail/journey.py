@@ -213,6 +213,14 @@ class Committed(Step, frozen=True, tag="committed"):
     reply: str
 
 
+class Refused(Step, frozen=True, tag="refused"):
+    """We did not take the message: for good (5xx), or not now (4xx). The last step of its journey; the reply that the peer hears."""
+
+    RFC: ClassVar[str] = "RFC 5321 §4.2.5"
+
+    reply: str
+
+
 class Leased(Step, frozen=True, tag="leased"):
     """A courier took the copies for one next hop. attempt: 1 for the first try."""
 
@@ -319,7 +327,7 @@ class Fetched(Step, frozen=True, tag="fetched"):
 AnyStep: TypeAlias = (
     Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Authenticated | Stripped | Judged | Amended
     | Signed | SenderRewritten | Appended | Deposited
-    | Queued | Committed | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
+    | Queued | Committed | Refused | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
     | Handled | Fetched
 )
 

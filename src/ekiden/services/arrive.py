@@ -32,6 +32,7 @@ from ekiden.services.intake import INLINE_BYTES, Intake, Stored
 from ekiden.services.keys import KeysUnusable
 from ekiden.services.likeness import Likenesses
 from ekiden.services.origins import UNASKED, Origins
+from ekiden.services.refusals import Refusals
 from ekiden.services.routing import Local, Remote, Route
 from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
@@ -134,6 +135,7 @@ class Arrivals:
         self._signing = signing
         self._forwarding = forwarding
         self._sealing = sealing
+        self._refusals = Refusals(database, clock, world.log)
         self._likenesses = likenesses
 
     async def arrive(self, incoming: Incoming, intake: Intake, policies: Chain | None) -> Reply:
@@ -148,10 +150,10 @@ class Arrivals:
         steps.append(journey.ContentReceived(self._clock.now(), len(raw), analysis.message_id))
         refusal = self._sane(analysis)
         if refusal is not None:
-            return refusal
+            return await self._refusals.keep(envelope, steps, refusal)
         judged = await self._judge(incoming, analysis, raw, policies)
         if judged.refusal is not None:
-            return judged.refusal.reply
+            return await self._refusals.keep(envelope, steps, judged.refusal.reply)
         if judged.discard is not None:
             return self._discarded(envelope)
         prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
@@ -176,10 +178,10 @@ class Arrivals:
         try:
             forward, prefix = await self._on_top(incoming, placement, analysis.headers, prefix, raw)
         except Loop:
-            return replies.LOOP_FOUND
+            return await self._refusals.keep(envelope, steps, replies.LOOP_FOUND)
         except (KeysUnusable, Damaged) as error:  # what should be signed never leaves without (docs/adr/0012-signing-and-forwarding.md)
             self._world.log("keys-unusable", level="error", envelope=id_text(envelope.id), because=str(error))
-            return replies.CANNOT_SIGN
+            return await self._refusals.keep(envelope, steps, replies.CANNOT_SIGN)
         steps += forward.steps
         if failpoints.armed:
             failpoints.hit("K5")

@@ -25,6 +25,7 @@ from ekiden.mail.journey import (
     Fetched,
     Judged,
     Queued,
+    Refused,
     RemoteReplied,
     Secured,
     SenderGiven,
@@ -197,6 +198,8 @@ def _variant(step: Step) -> str:
             return "-end"
         case Failed(expired=True):
             return "-expired"
+        case Refused() if step.reply.startswith("4"):
+            return "-later"
         case Fetched() if step.client:
             return "-client"
     return ""

@@ -17,7 +17,7 @@ from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import BlobId
 from ekiden.policy.stage import Log
-from ekiden.store import counters, dmarc, lessons, queue, retention
+from ekiden.store import counters, dmarc, lessons, queue, refused, retention
 from ekiden.store.blob import BlobStore
 from ekiden.store.database import Database, Tx
 
@@ -35,6 +35,7 @@ class Retention:
     journeys_ms: after arrival, once the mail itself is gone. finished_ms: copies that were sent, failed or expired. orphans_s: files
     that no row names; longer than any message takes to be stored. once_ms: words that readers taught once. taught_ms: which messages
     they taught. reports_ms: reports of DMARC that others sent. every_ms: between two rounds.
+    refused_ms, refused: journeys of mail that was refused, and how many of them at most.
     """
 
     journeys_ms: int = 30 * 24 * _HOUR_MS
@@ -44,6 +45,8 @@ class Retention:
     taught_ms: int = 400 * 24 * _HOUR_MS
     reports_ms: int = 400 * 24 * _HOUR_MS
     every_ms: int = 10 * 60_000
+    refused_ms: int = 7 * 24 * _HOUR_MS
+    refused: int = 10_000
 
 
 @dataclass(slots=True)
@@ -97,6 +100,8 @@ class Upkeep:
             swept.contents += dropped
         old = Millis(now - self._keep.journeys_ms)
         swept.journeys = await self._all_of(lambda tx: retention.forget_journeys(tx, old, _AT_ONCE), _AT_ONCE)
+        unwanted = Millis(now - self._keep.refused_ms)
+        swept.journeys += await self._all_of(lambda tx: refused.forget(tx, unwanted, self._keep.refused, _AT_ONCE), _AT_ONCE)
         swept.counters = await self._database.write(lambda tx: counters.forget(tx, now) + retention.forget_named_leases(tx, finished))
         await self._forget_reports(now)
         await self._forget_words(now)

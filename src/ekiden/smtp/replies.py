@@ -116,6 +116,12 @@ def accepted(envelope: EnvelopeId) -> Reply:
     return Reply(250, (2, 0, 0), (f"Accepted as {id_text(envelope)}",))
 
 
+def named(refusal: Reply, envelope: EnvelopeId) -> Reply:
+    """A refusal with the name under which we know what was refused, for whoever asks us about it."""
+    words = f"Refused as {id_text(envelope)}" if refusal.is_permanent else f"Put off as {id_text(envelope)}"
+    return Reply(refusal.code, refusal.enhanced, (*refusal.lines, words))
+
+
 # ---- grammar and order: what the machine says by itself ------------------------------------------
 
 UNKNOWN_COMMAND = Reply(500, (5, 5, 1), ("Command not recognised",))
