@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.crash.hammer import Hammer
 from tests.doors.server import Ekiden, Settings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -121,68 +122,49 @@ def silent(port: int) -> Iterator[Silent]:
         clients.go()
 
 
-class ResetStorm:
-    """Threads that connect and reset at once, again and again."""
+class ResetStorm(Hammer):
+    """Threads that connect and reset at once."""
 
     def __init__(self, port: int, threads: int = 2) -> None:
+        super().__init__(threads)
         self.resets = 0
         self._port = port
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
-    def __enter__(self) -> ResetStorm:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            with suppress(OSError), socket.socket() as sock:
-                sock.settimeout(10)
-                sock.bind((own_address(self.resets % 1000), 0))
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                sock.connect(("127.0.0.1", self._port))
-                self.resets += 1
+    def once(self) -> None:
+        with suppress(OSError), socket.socket() as sock:
+            sock.settimeout(10)
+            sock.bind((own_address(self.resets % 1000), 0))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            sock.connect(("127.0.0.1", self._port))
+            self.resets += 1
 
 
-class SynFlood:
+class SynFlood(Hammer):
     """A thread that sends bare SYN from addresses where nobody is, so that their handshakes never end. Needs root."""
 
     def __init__(self, source_network: str, to: str, port: int) -> None:
+        super().__init__(1)
         self.sent = 0
         self._sources = [socket.inet_aton(f"{source_network}.{last}") for last in range(10, 250)]
         self._to = to
         self._port = port
-        self._ended = threading.Event()
         self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)  # in the namespace of who makes us
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> SynFlood:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(30)
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         self._raw.close()
 
-    def _run(self) -> None:
+    def once(self) -> None:
         to = socket.inet_aton(self._to)
-        while not self._ended.is_set():
-            source = self._sources[self.sent % len(self._sources)]
-            from_port = 1024 + self.sent // len(self._sources) % 60_000
-            head = struct.pack("!HHIIBBHHH", from_port, self._port, self.sent & 0xFFFFFFFF, 0, 5 << 4, 2, 65_535, 0, 0)
-            check = _checksum(source + to + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(head)) + head)
-            tcp = head[:16] + struct.pack("!H", check) + head[18:]
-            ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, socket.IPPROTO_TCP, 0, source, to)
-            with suppress(OSError):  # its queue is full
-                self._raw.sendto(ip + tcp, (self._to, 0))
-                self.sent += 1
+        source = self._sources[self.sent % len(self._sources)]
+        from_port = 1024 + self.sent // len(self._sources) % 60_000
+        head = struct.pack("!HHIIBBHHH", from_port, self._port, self.sent & 0xFFFFFFFF, 0, 5 << 4, 2, 65_535, 0, 0)
+        check = _checksum(source + to + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(head)) + head)
+        tcp = head[:16] + struct.pack("!H", check) + head[18:]
+        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, socket.IPPROTO_TCP, 0, source, to)
+        with suppress(OSError):  # its queue is full
+            self._raw.sendto(ip + tcp, (self._to, 0))
+            self.sent += 1
 
 
 def _checksum(data: bytes) -> int:

@@ -8,18 +8,32 @@ Source: reliability.md §3.2 (F-01 … F-15, F-17), §1.3 (C1 … C3).
 from __future__ import annotations
 
 import contextlib
-import imaplib
 import os
 import random
 import signal
 import smtplib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.crash.faults import Failing, by_address, queued, send
-from tests.crash.ledger import Heard, Ledger, collect, id_of, judge
+from tests.crash.alice import (
+    ALICE,
+    INWARDS,
+    MAY_COME_TWICE,
+    OTHERS,
+    OUTWARDS,
+    append,
+    held_what_was_promised,
+    judged,
+    nothing_half_done,
+    reading,
+    size_for,
+    submit,
+)
+from tests.crash.faults import Failing, send
+from tests.crash.ledger import Heard, Ledger, Verdict, collect, id_of
+from tests.crash.ledger.clients import BROKEN
 from tests.doors.server import Settings
 from tests.peers.process import until
 
@@ -27,13 +41,8 @@ from ekiden.app.data_dir import who_serves
 from ekiden.base import failpoints
 from ekiden.testing.peers import Action, ScriptedHost
 
-_BROKEN = (OSError, smtplib.SMTPException, imaplib.IMAP4.error)
 WHO = ("worker", "supervisor", "all")
-INWARDS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8", "K9", "K10", "K11", "K19")
-OUTWARDS = ("K12", "K13", "K14", "K15", "K16", "K17")
 IMAP = ("K21", "K21-after")
-OF_FILES = frozenset({"K4", "K5", "K6", "K7"})
-COMMITTED = frozenset({"K9", "K10", "K11"})
 IN_EVERY_RUN = frozenset({("K4", "worker"), ("K8", "all"), ("K11", "worker"), ("K14", "supervisor"), ("K16", "worker"), ("K21", "worker")})
 """The others are tried nightly."""
 
@@ -67,7 +76,7 @@ class _Client(threading.Thread):
             for _ in range(200):
                 if self.over.is_set():
                     return
-                with contextlib.suppress(*_BROKEN):
+                with contextlib.suppress(*BROKEN):
                     self._talk(self.over.is_set)
         except BaseException as error:  # shown by the test
             self.failure = error
@@ -93,41 +102,31 @@ def _die_there(server: Failing, name: str, nth: int, who: str, talk: Callable[[C
     server.die(who, standing)
     if client is not None:
         client.end()
-    assert list((server.folder / "data" / "blobs" / "tmp").iterdir()) == []
+    assert nothing_half_done(server)
 
 
 def _submit(server: Failing, ledger: Ledger, size: int, recipients: tuple[str, ...]) -> Callable[[Callable[[], bool]], None]:
     def talk(over: Callable[[], bool]) -> None:
         client = smtplib.SMTP_SSL("localhost", server.ports["submissions"], timeout=20, context=server.trusted())
         try:
-            client.login("alice@one.test", server.settings.password)
+            client.login(ALICE, server.settings.password)
             for _ in range(3):
                 if over():
                     return
-                line, message = ledger.next_message(recipients, size)
-                answers = [client.mail("alice@one.test"), *(client.rcpt(recipient) for recipient in recipients), client.docmd("DATA")]
-                if answers[-1][0] != 354:
-                    raise smtplib.SMTPException(str(answers))
-                line.heard = Heard.SENT
-                client.send(smtplib._quote_periods(message) + b".\r\n")  # type: ignore[attr-defined]  # as SMTP.data() does
-                code, _ = client.getreply()
-                line.heard = Heard.ACKNOWLEDGED if code == 250 else Heard.REFUSED
+                submit(client, ledger, size, recipients)
         finally:
             client.close()
 
     return talk
 
 
-def _found(server: Failing) -> dict[str, list[bytes]]:
-    """All that is there once the server has taken one more message and ended in good order."""
+def _judged(server: Failing, ledger: Ledger) -> Verdict:
+    """Once the server has taken one more message, and nothing bad was said in any of its lives."""
     assert send(server, "bob@one.test", "x")[0] == 250
-    found = by_address(server)
-    assert len(found.pop("bob@one.test")) == 1
-    server.stop()
+    assert len(server.inbox("bob")) == 1
+    verdict = judged(server, ledger, but="bob@one.test")
     server.said_nothing_bad()
-    for recipient, messages in queued(server.folder / "data" / "ekiden.db").items():
-        found.setdefault(recipient, []).extend(messages)
-    return found
+    return verdict
 
 
 @pytest.mark.slow
@@ -137,40 +136,17 @@ def test_on_the_way_in_nothing_is_lost_doubled_or_made_up(
     tmp_path: Path, certificate: tuple[Path, Path, Path], name: str, who: str
 ) -> None:
     server = _server(tmp_path, certificate)
-    ledger = Ledger("one", random.Random(name + who), author="alice@one.test")
-    recipients = ("alice@one.test", "x@two.test")  # two.test has no host here: its copies stay in the queue
+    ledger = Ledger("one", random.Random(name + who), author=ALICE)
     nth = 5 if name == "K1" else 2  # the start itself connects
-    _die_there(server, name, nth, who, _submit(server, ledger, 400_000 if name in OF_FILES else 4_096, recipients))
-    verdict = judge([ledger], _found(server))
-    assert verdict.is_clean, verdict
-    if who == "supervisor":
-        return  # the orphan has said 250 or not, as it found the time
-    if name in COMMITTED:
-        assert verdict.open == (0 if name == "K10" else 1), "only behind K10 has 250 been heard"
-        assert verdict.open_arrived == 2 * verdict.open, "what was committed has to be there, whatever was said of it"
+    _die_there(server, name, nth, who, _submit(server, ledger, size_for(name), OTHERS))
+    verdict = _judged(server, ledger)
+    if who == "supervisor":  # the orphan has said 250 or not, as it found the time
+        assert verdict.is_clean, verdict
     else:
-        assert not verdict.open_arrived, "what was not committed must not be there"
+        held_what_was_promised(name, verdict)
 
 
 # ---- IMAP ------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _imap(server: Failing) -> Iterator[imaplib.IMAP4]:
-    """alice's client; closed without a word, whatever is left of the connection."""
-    client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.trusted(), timeout=20)
-    try:
-        client.login("alice@one.test", server.settings.password)
-        yield client
-    finally:
-        client.shutdown()
-
-
-def _append(client: imaplib.IMAP4, ledger: Ledger) -> None:
-    line, message = ledger.next_message(("alice Sent",), 4_096)
-    line.heard = Heard.SENT
-    status, _ = client.append("Sent", None, None, message)
-    line.heard = Heard.ACKNOWLEDGED if status == "OK" else Heard.REFUSED
 
 
 @pytest.mark.slow
@@ -178,16 +154,16 @@ def _append(client: imaplib.IMAP4, ledger: Ledger) -> None:
 @pytest.mark.parametrize(("name", "who"), _pairs(IMAP))
 def test_an_append_is_there_whole_or_not_at_all(tmp_path: Path, certificate: tuple[Path, Path, Path], name: str, who: str) -> None:
     server = _server(tmp_path, certificate)
-    ledger = Ledger("one", random.Random(name + who), author="alice@one.test")
+    ledger = Ledger("one", random.Random(name + who), author=ALICE)
 
     def talk(over: Callable[[], bool]) -> None:
-        with _imap(server) as client:
+        with reading(server) as client:
             for _ in range(3):
                 if not over():
-                    _append(client, ledger)
+                    append(client, ledger)
 
     _die_there(server, name, 2, who, talk)
-    verdict = judge([ledger], _found(server))
+    verdict = _judged(server, ledger)
     assert verdict.is_clean, verdict
     if who != "supervisor":
         assert (verdict.open, verdict.open_arrived) == (1, int(name == "K21-after"))
@@ -202,11 +178,11 @@ def test_a_copy_and_a_move_are_done_whole_or_not_at_all(
     tmp_path: Path, certificate: tuple[Path, Path, Path], command: str, name: str, who: str
 ) -> None:
     server = _server(tmp_path, certificate)
-    ledger = Ledger("one", random.Random(name), author="alice@one.test")
+    ledger = Ledger("one", random.Random(name), author=ALICE)
     boxes = ["Sent", *(f"Box{number}" for number in range(60))]
     with server.imap("alice") as client:
         for _ in range(3):
-            _append(client, ledger)
+            append(client, ledger)
         for box in boxes[1:]:
             client.create(box)
     before = sorted(map(id_of, server.inbox("alice", "Sent")))
@@ -215,7 +191,7 @@ def test_a_copy_and_a_move_are_done_whole_or_not_at_all(
     def talk(over: Callable[[], bool]) -> None:
         """From one box to the next, until it comes to the door that is armed."""
         nonlocal tried
-        with _imap(server) as client:
+        with reading(server) as client:
             if not over():
                 tried += 1
                 client.select(boxes[tried - 1])
@@ -246,7 +222,7 @@ def test_on_the_way_out_each_message_is_handed_over_once_unless_the_host_may_hav
 ) -> None:
     with ScriptedHost() as host:
         server = _server(tmp_path, certificate, host.port)
-        ledger = Ledger("one", random.Random(name + who), author="alice@one.test")
+        ledger = Ledger("one", random.Random(name + who), author=ALICE)
         recipients = (f"x@[{host.ip}]", f"y@[{host.ip}]")
 
         def talk(over: Callable[[], bool]) -> None:
@@ -259,7 +235,7 @@ def test_on_the_way_out_each_message_is_handed_over_once_unless_the_host_may_hav
         until(lambda: _queue_is_empty(server), "the queue is empty", 30)
         ids = [id_of(letter.content) for letter in host.messages]
         assert set(ids) == {line.id}
-        assert len(ids) <= (2 if name in ("K15", "K16", "K17") else 1)  # RFC 5321 §4.5.4.1
+        assert len(ids) <= (2 if name in MAY_COME_TWICE else 1)
         unknown = collect.unknown_outcomes(server.folder / "data" / "ekiden.db")
         unexplained = [recipient for recipient in recipients if unknown[line.id, recipient] < len(ids) - 1]
         assert unexplained == [], "a second copy, and the journey says nothing of it"
@@ -272,7 +248,7 @@ def test_who_starts_waits_for_the_orphans_of_a_killed_supervisor(tmp_path: Path,
     """Else the new courier would hand over what the former one, which lives for a moment longer, is handing over."""
     with ScriptedHost() as host:
         server = _server(tmp_path, certificate, host.port)
-        ledger = Ledger("one", random.Random(7), author="alice@one.test")
+        ledger = Ledger("one", random.Random(7), author=ALICE)
         server.arm("K14:1:stop")
         server.serving(3)
         _submit(server, ledger, 4_096, (f"x@[{host.ip}]",))(lambda: bool(ledger.lines))
@@ -305,7 +281,7 @@ def test_what_a_door_has_queued_and_told_nobody_is_carried_out_all_the_same(
     """The delivery lives and sleeps; the door that would have woken it is dead."""
     with ScriptedHost() as host:
         server = _server(tmp_path, certificate, host.port)
-        ledger = Ledger("one", random.Random(name), author="alice@one.test")
+        ledger = Ledger("one", random.Random(name), author=ALICE)
         _die_there(server, name, 1, "worker", _submit(server, ledger, 4_096, (f"x@[{host.ip}]",)))
         sent = {line.id for line in ledger.lines if line.heard in (Heard.SENT, Heard.ACKNOWLEDGED)}
         until(lambda: len(host.messages) >= len(sent), "all are handed over", 5)
@@ -322,7 +298,7 @@ def test_a_report_comes_once_whoever_dies_while_it_is_written(
     refused: dict[str, Action | list[Action]] = {"RCPT": "550 5.1.1 nobody of that name"}
     with ScriptedHost(says=refused) as host:
         server = _server(tmp_path, certificate, host.port)
-        ledger = Ledger("one", random.Random(who), author="alice@one.test")
+        ledger = Ledger("one", random.Random(who), author=ALICE)
 
         def talk(over: Callable[[], bool]) -> None:
             if not over() and not ledger.lines:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from tests.app.serving import Serving, free_port
+from tests.crash.hammer import Hammer
 from tests.store.stores import in_one
 
 from ekiden.store import mailboxes
@@ -55,45 +56,33 @@ def _rewrite(server: Serving, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), "utf-8")
 
 
-class _Load:
+class _Load(Hammer):
     """SMTP clients that hammer on one port, a new connection every three messages; they count what a client must never see."""
 
     def __init__(self, port: int, clients: int = 4) -> None:
+        super().__init__(clients)
         self.accepted = 0
         self.goodbyes = 0
         self.broken: list[str] = []
         self._port = port
-        self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._hammer, daemon=True) for _ in range(clients)]
 
-    def __enter__(self) -> _Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _hammer(self) -> None:
-        while not self._ended.is_set():
-            try:
-                with smtplib.SMTP("127.0.0.1", self._port, timeout=30) as client:
-                    for _ in range(3):
-                        client.sendmail("a@remote.test", ["alice@local.test"], b"Subject: x\r\n\r\nx\r\n")
-                        with self._lock:
-                            self.accepted += 1
-            except (smtplib.SMTPResponseException, smtplib.SMTPServerDisconnected) as error:
-                code = getattr(error, "smtp_code", 421)
-                with self._lock:
-                    self.goodbyes += 1
-                    if code != 421 or isinstance(error.__cause__ or error.__context__, ConnectionResetError):
-                        self.broken.append(repr(error))
-            except (smtplib.SMTPException, OSError) as error:
-                with self._lock:
+    def once(self) -> None:
+        try:
+            with smtplib.SMTP("127.0.0.1", self._port, timeout=30) as client:
+                for _ in range(3):
+                    client.sendmail("a@remote.test", ["alice@local.test"], b"Subject: x\r\n\r\nx\r\n")
+                    with self._lock:
+                        self.accepted += 1
+        except (smtplib.SMTPResponseException, smtplib.SMTPServerDisconnected) as error:
+            code = getattr(error, "smtp_code", 421)
+            with self._lock:
+                self.goodbyes += 1
+                if code != 421 or isinstance(error.__cause__ or error.__context__, ConnectionResetError):
                     self.broken.append(repr(error))
+        except (smtplib.SMTPException, OSError) as error:
+            with self._lock:
+                self.broken.append(repr(error))
 
 
 def _serves_imap(port: int) -> None:
