@@ -63,12 +63,31 @@ def checks_of(
 ) -> tuple[Authentication, Envelope]:
     """The checks of a message, and its envelope."""
     peer = Peer(ip_address(ip), 4000, "mx", hello="out.good.test")
-    envelope = Envelope(EnvelopeId(1), parse_mailbox(sender), (), peer, Millis(1_790_000_000_000))
+    envelope = Envelope(EnvelopeId(1), parse_mailbox(sender) if sender else NULL_PATH, (), peer, Millis(1_790_000_000_000))
     return Checks(ways, Subject(envelope, parse_headers(raw), raw, envelope.received_at), OneMessage(resolver)), envelope
 
 
 def _checks(resolver: ZoneResolver, raw: bytes = b"From: bob@good.test\r\n\r\nhello\r\n", ip: str = "192.0.2.1") -> Authentication:
     return checks_of(resolver, raw, ip=ip)[0]
+
+
+def test_spf_of_the_name_in_helo_is_stated_where_it_is_wanted() -> None:
+    async def story() -> None:
+        zone = FakeZone({**ZONE, "out.good.test": ["A 192.0.2.1", "TXT v=spf1 -all"]})
+        raw = b"From: bob@good.test\r\n\r\nhello\r\n"
+        for wanted, sender, stated in [
+            (False, "bob@good.test", [("pass", {"smtp.mailfrom": "good.test"})]),
+            (True, "bob@good.test", [("pass", {"smtp.mailfrom": "good.test"}), ("fail", {"smtp.helo": "out.good.test"})]),
+            (True, "", [("fail", {"smtp.helo": "out.good.test"})]),  # the null path: once, not twice
+        ]:
+            checks, _ = checks_of(ZoneResolver(zone), raw, sender=sender, ways=replace(WAYS, helo=wanted))
+            said = [(each.result.value, dict(each.about)) for each in await checks.evidence() if each.method == "spf"]
+            assert said == stated, (wanted, sender)
+            dmarc = await checks.dmarc()
+            assert dmarc is not None
+            assert (dmarc.result is Result.PASS) is bool(sender)  # HELO has no say beside MAIL FROM
+
+    asyncio.run(story())
 
 
 def test_all_evidence_and_each_question_once() -> None:

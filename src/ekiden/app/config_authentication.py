@@ -22,6 +22,9 @@ class AuthenticationSettings:
         Setting("Our name in Authentication-Results (RFC 8601 §2.5). Not set: hostname.", parse=_domain, expects="domain"),
     ] = None
     received_spf: Annotated[bool, Setting("Also write Received-SPF (RFC 7208 §9.1) on top of each message from outside.")] = False
+    helo: Annotated[
+        bool, Setting("Also check whether the server may call itself what it says in HELO (RFC 7208 §2.3), and state it beside MAIL FROM.")
+    ] = False
     trusted_sealers: Annotated[
         tuple[str, ...],
         Setting(

@@ -24,6 +24,7 @@ def ways_of(config: Config) -> Ways:
         trusted_sealers=frozenset(chosen.trusted_sealers),
         suffixes=_suffixes(chosen.public_suffix_list) if chosen.organisation == "list" else None,
         received_spf=chosen.received_spf,
+        helo=chosen.helo,
     )
 
 

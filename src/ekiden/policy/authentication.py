@@ -26,6 +26,7 @@ class Ways:
     """How checks are made here. by: our host name. trusted_sealers: domains, in A-labels, whose ARC seals outweigh a failed DMARC.
 
     suffixes: the list that tells organisations apart; None for the tree of the DNS. received_spf: that field is wanted too.
+    helo: SPF of the name in HELO is stated beside that of MAIL FROM.
     """
 
     by: str
@@ -33,6 +34,7 @@ class Ways:
     trusted_sealers: frozenset[str] = frozenset()
     suffixes: SuffixList | None = None
     received_spf: bool = False
+    helo: bool = False
 
 
 class Authentication(Protocol):

@@ -133,6 +133,8 @@ class Checks:
     async def evidence(self) -> tuple[Evidence, ...]:
         """All of it, as Authentication-Results has it."""
         waiting: list[Callable[[], Awaitable[object]]] = [self._spf, self._dkim, self._arc, self._iprev, self._dmarc]
+        if self.ways.helo:
+            waiting.insert(1, self._helo)
         while waiting:
             asked = self._dns.asked
             await waiting.pop(0)()
@@ -146,7 +148,8 @@ class Checks:
         arc = self._arc.made
         chain = arc if arc is not None and arc.result is not Result.NONE else None
         dmarc = self._dmarc.made
-        outcomes = (self._spf.made, *(self._dkim.made or ()), chain, dmarc if dmarc is not _NO_DOMAIN else None)
+        helo = self._helo.made if self.ways.helo and self._subject.envelope.sender.host is not None else None  # else it is that of spf()
+        outcomes = (self._spf.made, helo, *(self._dkim.made or ()), chain, dmarc if dmarc is not _NO_DOMAIN else None)
         found = [self._iprev.made, *(each.evidence() for each in outcomes if each is not None)]
         return tuple(each for each in found if each is not None)
 
