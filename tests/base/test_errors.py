@@ -17,6 +17,8 @@ def test_a_bad_value_is_a_value_error_and_shows_at_most_80_characters() -> None:
     assert isinstance(error, ValueError)
     assert str(error) == f"not a valid domain: {b'x' * 80!r} (too long)"
     assert error.raw == b"x" * 1000
+    assert str(BadValue("domain", "")) == "not a valid domain: ''"
+    assert str(BadValue("report", because="no XML")) == "not a valid report (no XML)"
 
 
 def test_a_configuration_error_has_a_line_for_each_problem() -> None:

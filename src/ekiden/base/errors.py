@@ -21,8 +21,8 @@ class BadValue(EkidenError, ValueError):
         self.what = what
         self.raw = raw
         self.because = because
-        shown = repr(raw if len(raw) <= 80 else raw[:80])
-        super().__init__(f"not a valid {what}: {shown}" + (f" ({because})" if because else ""))
+        shown = f": {raw if len(raw) <= 80 else raw[:80]!r}" if raw or not because else ""
+        super().__init__(f"not a valid {what}{shown}" + (f" ({because})" if because else ""))
 
 
 class ProtocolError(EkidenError):

@@ -9,16 +9,18 @@ import re
 import shutil
 import ssl
 from dataclasses import asdict, dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import IO
 
 import click
 
 from ekiden import __version__
-from ekiden.app.commandline import Cli, Failure, common, plain, printable
+from ekiden.app.commandline import Cli, Failure, Misuse, common, plain, printable
 from ekiden.base.endpoint import parse_ip
-from ekiden.base.errors import ConfigError, StoreError
+from ekiden.base.errors import BadValue, ConfigError, StoreError
+from ekiden.mail.address import Ip, parse_mailbox
+from ekiden.mail.headers import parse_headers
 from ekiden.services import timeline
 from ekiden.store import damage, evidence
 from ekiden.store.database import Tx
@@ -36,6 +38,7 @@ FOLDERS = {
 """The drop-in folders, by what lies in them."""
 
 _RFC = re.compile(r"RFC [0-9]{1,5}")
+_MBOX = re.compile(rb"\AFrom [^\r\n]*\r?\n")  # how mail programs that keep many messages in a file begin each
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,11 @@ def mail(cli: Cli, file: IO[bytes], from_ip: str, helo: str, mail_from: str | No
     """Explain step by step whether a message comes from whom it says, as if it came in now."""
     from ekiden.app.check_mail import Claim, check_mail  # what other checks do without
 
-    told = check_mail(cli.config(), file.read(), Claim(ip_address(parse_ip(from_ip)), helo, mail_from))
+    claim = Claim(_ip(cli, from_ip), helo, _sender(cli, mail_from))
+    raw = _MBOX.sub(b"", file.read(), count=1)
+    if claim.sender is None and not parse_headers(raw).count(b"return-path"):
+        click.echo(f"ekiden: {cli.text('cli.mail-no-sender')}", err=True)
+    told = check_mail(cli.config(), raw, claim)
 
     def shown() -> str:
         if told.refusal is not None:
@@ -110,6 +117,29 @@ def mail(cli: Cli, file: IO[bytes], from_ip: str, helo: str, mail_from: str | No
 
     reply = told.refusal.text if told.refusal is not None else None
     cli.give({"steps": timeline.as_json(told.steps, cli.lang), "refusal": reply, "folder": told.folder or None}, shown)
+
+
+def _ip(cli: Cli, written: str) -> Ip:
+    """The address as the door sees it: no brackets, no zone, IPv4 in IPv6 is IPv4."""
+    try:
+        ip = ip_address(parse_ip(written.removeprefix("[").removesuffix("]").removeprefix("IPv6:").partition("%")[0]))
+    except BadValue:
+        raise Misuse(cli.text("config.wrong", expected=cli.text("config.expects-ip"), found=repr(written))) from None
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped or ip
+
+
+def _sender(cli: Cli, written: str | None) -> str | None:
+    """The reverse path without its brackets, "" for the null one; None where none was given."""
+    if written is None:
+        return None
+    plain = written.strip().removeprefix("<").removesuffix(">")
+    try:
+        if plain:
+            parse_mailbox(plain)
+    except BadValue:
+        raise Misuse(cli.text("config.wrong", expected=cli.text("config.expects-address"), found=repr(written))) from None
+    return plain
 
 
 def sqlite_store(cli: Cli) -> tuple[Path, Path]:
