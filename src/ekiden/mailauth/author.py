@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from ekiden.base.errors import BadValue
 from ekiden.dns.names import to_ascii
@@ -35,6 +36,7 @@ class AuthorProblem(Enum):
     BAD_DOMAIN = "bad-domain"
 
 
+_CACHED_BYTES = 500
 _TOLERABLE = frozenset([AuthorProblem.SEVERAL_ADDRESSES, AuthorProblem.LITERAL])
 
 
@@ -73,7 +75,7 @@ def author_of(headers: Headers) -> Author:
     fields = headers.all(b"from")
     if not fields:
         return Author("", problem=AuthorProblem.NO_FIELD)
-    read = author_in(fields[0])
+    read = _author_cached(fields[0]) if len(fields[0]) <= _CACHED_BYTES else author_in(fields[0])
     return read if len(fields) == 1 else Author("", read.addresses, AuthorProblem.SEVERAL_FIELDS, read.is_disguised)
 
 
@@ -89,6 +91,9 @@ def author_in(raw: bytes) -> Author:
         problem = AuthorProblem.CONTROL
     kept = domain if problem is None or problem in _TOLERABLE else ""
     return Author(kept, addresses, problem, disguised)
+
+
+_author_cached = lru_cache(maxsize=1024)(author_in)
 
 
 def _domain_in(addresses: tuple[Address, ...]) -> tuple[str, AuthorProblem | None]:

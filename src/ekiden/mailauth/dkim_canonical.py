@@ -17,14 +17,20 @@ from ekiden.mail.headers import Headers
 _PIECE = 128 << 10
 _WSP = re.compile(rb"[ \t]+")
 _FOLD = re.compile(rb"\r?\n")
-_ODD = re.compile(rb"[\x0b\x0c]|\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_SIGNATURE = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
+_FIRST_TAG = re.compile(rb"[ \t\r\n]*+b[ \t\r\n]*+=")
+_LATER_TAG = re.compile(rb";[ \t\r\n]*+b[ \t\r\n]*+=")
+_HASHES = {"sha256": hashlib.sha256, "sha1": hashlib.sha1}
+
+
+def _is_odd(text: bytes) -> bool:
+    """Whether it has white space that is neither WSP nor a line end: what split() would take for it."""
+    return b"\x0b" in text or b"\x0c" in text or text.count(b"\r") != text.count(b"\r\n")
 
 
 def relaxed_field(name: bytes, value: bytes) -> bytes:
     """One field in relaxed form, with its CRLF (RFC 6376 §3.4.2). value: all after the colon, folded or not."""
-    if _ODD.search(value):
+    if _is_odd(value):
         value = _WSP.sub(b" ", _FOLD.sub(b"", value)).strip(b" ")
     else:
         value = b" ".join(value.split())  # the white space that is left is WSP and folds
@@ -40,7 +46,12 @@ def simple_field(whole: bytes) -> bytes:
 
 def without_signature(field_or_value: bytes) -> bytes:
     """The value of a signature field with the value of its b= taken out, all else as it stood (RFC 6376 §3.7)."""
-    return _SIGNATURE.sub(rb"\1", field_or_value, count=1)
+    tag = _FIRST_TAG.match(field_or_value) or _LATER_TAG.search(field_or_value)
+    if tag is None:
+        return field_or_value
+    begin = tag.end()
+    end = field_or_value.find(b";", begin)
+    return field_or_value[:begin] + (field_or_value[end:] if end >= 0 else b"")
 
 
 @dataclass(slots=True)
@@ -51,10 +62,13 @@ class SignedFields:
     _places: dict[bytes, list[int]] = field(default_factory=dict, init=False, repr=False)
     _relaxed: dict[int, bytes] = field(default_factory=dict, init=False, repr=False)
     _whole: tuple[bytes, ...] = field(default=(), init=False, repr=False)
+    _even: bool = field(default=False, init=False, repr=False)  # no field has other white space than blanks, tabs and folds
 
     def __post_init__(self) -> None:
         for place, (name, _) in enumerate(self.headers.fields):
             self._places.setdefault(name.lower(), []).append(place)
+        block = self.headers.block
+        self._even = bool(block) and not _is_odd(block)
 
     def pick(self, names: Iterable[bytes], *, relaxed: bool, without: int | None = None) -> list[bytes]:
         """The fields that h= names, in its order, each in its form (RFC 6376 §5.4.2).
@@ -89,7 +103,9 @@ class SignedFields:
         """The relaxed form of the field with this index, with its CRLF."""
         form = self._relaxed.get(place)
         if form is None:
-            form = self._relaxed[place] = relaxed_field(*self.headers.fields[place])
+            name, value = self.headers.fields[place]
+            form = b"%b:%b\r\n" % (name.lower(), b" ".join(value.split())) if self._even else relaxed_field(name, value)
+            self._relaxed[place] = form
         return form
 
     def simple_at(self, place: int) -> bytes:
@@ -114,7 +130,7 @@ class BodyHash:
     __slots__ = ("_hash", "_held", "_lines", "_relaxed", "length", "limit")
 
     def __init__(self, *, relaxed: bool = True, limit: int | None = None, algorithm: str = "sha256") -> None:
-        self._hash = hashlib.new(algorithm)
+        self._hash = _HASHES[algorithm]()
         self._relaxed = relaxed
         self._held = b""  # what the next piece decides about: at most a space and a CR
         self._lines = 0  # empty lines, and the end of the line before them, that count only if something follows

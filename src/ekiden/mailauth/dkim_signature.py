@@ -6,11 +6,11 @@ Source: RFC 6376 §3.5, RFC 6376 §6.1.1, RFC 8463 §3, RFC 8616 §5.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from ekiden.base.errors import BadValue
 from ekiden.dns.names import to_ascii
@@ -22,6 +22,8 @@ NEVER = 10**12
 """A time of more than twelve digits, in seconds (RFC 6376 §3.5)."""
 
 _WHAT = "DKIM-Signature"
+_CACHED = 2 << 10
+_SPACE = b" \t\r\n"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NAMES = re.compile("[!-9<-~]+(?::[!-9<-~]+)*")  # ":" parts them and ";" parts tags
@@ -33,8 +35,7 @@ _HASH_BYTES = {"sha256": 32, "sha1": 20}
 _KINDS = {("rsa", "sha256"), ("rsa", "sha1"), ("ed25519", "sha256")}
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One signature as written, in its own terms.
 
     version: v=, or "". kind and hash_name: of a=, each perhaps unknown to us. domain, selector: lower case, A-labels.
@@ -85,32 +86,41 @@ def signature_of(tags: Mapping[str, str], *, default_identity: bool = False) -> 
     for name in ("a", "b", "bh", "d", "h", "s"):
         if not tags.get(name):
             raise BadValue(_WHAT, because=f"no {name}=")
-    algorithm = _ALGORITHM.fullmatch(tags["a"].lower())
-    if algorithm is None:
-        raise BadValue(_WHAT, because="a= is no algorithm")
-    kind, hash_name = algorithm[1], algorithm[2]
-    domain = _domain(tags["d"])
-    relaxed_header, relaxed_body = _forms(tags.get("c", "simple/simple"))
+    h, i, q = tags["h"], tags.get("i"), tags.get("q")
+    read = _setup if len(h) + len(tags["d"]) + len(tags["s"]) + len(i or "") + len(q or "") <= _CACHED else _setup.__wrapped__
+    setup = read(tags["a"], tags.get("c", "simple/simple"), tags["d"], tags["s"], h, None if default_identity else i, q)
     body_hash = _octets(tags["bh"], "bh")
-    if len(body_hash) != _HASH_BYTES.get(hash_name, len(body_hash)):
+    if len(body_hash) != _HASH_BYTES.get(setup.hash_name, len(body_hash)):
         raise BadValue(_WHAT, because="bh= is not as long as the hash")
     return Signature(
-        version=tags.get("v", ""),
-        kind=kind,
-        hash_name=hash_name,
-        domain=domain,
-        selector=_selector(tags["s"], domain),
-        identity=f"@{domain}" if default_identity else _identity(tags.get("i"), domain),
-        names=_names(tags["h"]),
-        body_hash=body_hash,
-        signature=_octets(tags["b"], "b"),
-        relaxed_header=relaxed_header,
-        relaxed_body=relaxed_body,
-        limit=_number(tags, "l"),
-        at=_time(tags, "t"),
-        expires=_time(tags, "x"),
-        asks_dns="q" not in tags or not {"dns/txt", "dns"}.isdisjoint(parts_of(tags["q"].lower())),
-    )
+        tags.get("v", ""), setup.kind, setup.hash_name, setup.domain, setup.selector, setup.identity, setup.names,
+        body_hash, _octets(tags["b"], "b"), setup.relaxed_header, setup.relaxed_body,
+        _number(tags, "l"), _time(tags, "t"), _time(tags, "x"), setup.asks_dns,
+    )  # fmt: skip
+
+
+class _Setup(NamedTuple):
+    """What a signer says of all his messages with the same fields."""
+
+    kind: str
+    hash_name: str
+    domain: str
+    selector: str
+    identity: str
+    names: tuple[bytes, ...]
+    relaxed_header: bool
+    relaxed_body: bool
+    asks_dns: bool
+
+
+@lru_cache(maxsize=1024)
+def _setup(a: str, c: str, d: str, s: str, h: str, i: str | None, q: str | None) -> _Setup:
+    algorithm = _ALGORITHM.fullmatch(a.lower())
+    if algorithm is None:
+        raise BadValue(_WHAT, because="a= is no algorithm")
+    domain = _domain(d)
+    asks_dns = q is None or not {"dns/txt", "dns"}.isdisjoint(parts_of(q.lower()))
+    return _Setup(algorithm[1], algorithm[2], domain, _selector(s, domain), _identity(i, domain), _names(h), *_forms(c), asks_dns)
 
 
 def _domain(text: str) -> str:
@@ -180,12 +190,12 @@ def _forms(text: str) -> tuple[bool, bool]:
 
 
 def _octets(text: str, name: str) -> bytes:
-    plain = without_space(text)
-    if len(plain) > _SIGNATURE_BYTES * 4 // 3 + 4:
-        raise BadValue(_WHAT, text, f"{name}= is too long")
     try:
-        return base64.b64decode(plain, validate=True)
-    except (binascii.Error, ValueError):
+        plain = text.encode("ascii").translate(None, _SPACE)
+        if len(plain) > _SIGNATURE_BYTES * 4 // 3 + 4:
+            raise BadValue(_WHAT, text, f"{name}= is too long")
+        return binascii.a2b_base64(plain, strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
         raise BadValue(_WHAT, text, f"{name}= is not base64") from None
 
 

@@ -16,8 +16,10 @@ MOST_BYTES = 32 << 10
 MOST_TAGS = 100
 """How many tags a list may have."""
 
-_TAG = re.compile("[ \t\r\n]*+([A-Za-z][A-Za-z0-9_]*+)[ \t\r\n]*+=([^;]*+)(?:;|\\Z)")
-_UNFIT = re.compile("[^\t\r\n -~\x80-\U0010ffff]")
+# One call reads a whole list; where there is no tag it takes all the rest, and gives two empty strings for it.
+_TAGS = re.compile("[ \t\r\n]*+([A-Za-z][A-Za-z0-9_]*+)[ \t\r\n]*+=([^;]*+)(?:;|\\Z)|.++", re.DOTALL)
+_NO_TAG = ("", "")
+_FIT = bytes(octet for octet in range(256) if octet in b"\t\r\n" or (octet >= 0x20 and octet != 0x7F))
 _SPACE = " \t\r\n"
 _NO_SPACE = str.maketrans("", "", _SPACE)
 
@@ -34,24 +36,23 @@ def parse_tags(raw: bytes, what: str = "tag list") -> dict[str, str]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise BadValue(what, raw, "neither ASCII nor UTF-8") from None
-    if _UNFIT.search(text):
+    if raw.translate(None, _FIT):
         raise BadValue(what, raw, "a control character")
     text = text.rstrip(_SPACE)
-    tags: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        match = _TAG.match(text, at)
-        if match is None:
-            raise BadValue(what, raw, "a tag without a name or a value")
-        name = match[1]
-        if name in tags:
-            raise BadValue(what, raw, f"{name}= comes twice")
-        if len(tags) == MOST_TAGS:
-            raise BadValue(what, raw, f"over {MOST_TAGS} tags")
-        tags[name] = match[2].strip(_SPACE)
-        at = match.end()
-    if not tags:
+    if text.count(";") > MOST_TAGS:
+        raise BadValue(what, raw, f"over {MOST_TAGS} tags")
+    found = _TAGS.findall(text)
+    if _NO_TAG in found:
+        raise BadValue(what, raw, "a tag without a name or a value")
+    if not found:
         raise BadValue(what, raw, "empty")
+    tags = {name: value.strip(_SPACE) for name, value in found}
+    if len(tags) != len(found):
+        names = [name for name, _ in found]
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise BadValue(what, raw, f"{twice}= comes twice")
+    if len(tags) > MOST_TAGS:
+        raise BadValue(what, raw, f"over {MOST_TAGS} tags")
     return tags
 
 

@@ -8,9 +8,10 @@ Source: RFC 8601 §2.2 (grammar), RFC 8601 §2.7 (results), RFC 2045 §5.1 (toke
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from ekiden.base.errors import BadValue
 
@@ -18,6 +19,8 @@ VALUE_BYTES = 400
 """How much of one value is written: more than a path of SMTP has (RFC 5321 §4.5.3.1.3), and in quotes it stays within one line."""
 
 _LINE_BYTES = 78
+_CACHED = 400
+_OF_ONE_MESSAGE = "header.b"  # no two messages have the same, so what has it is not worth keeping
 _KEYWORD = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PROPERTY = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*")
 _TOKEN = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+")
@@ -78,24 +81,42 @@ def written(text: str) -> str:
     return plain if len(raw) <= VALUE_BYTES else raw[:VALUE_BYTES].decode("utf-8", "ignore")
 
 
-def _resinfo(evidence: Evidence) -> list[bytes]:
+def _resinfo(evidence: Evidence) -> tuple[bytes, ...]:
     """One statement in lines of about 78 bytes; only a value that is longer makes a longer line."""
-    if not _KEYWORD.fullmatch(evidence.method):
-        raise BadValue("method", evidence.method)
-    words = [f"{evidence.method}={evidence.result.value}".encode()]
-    if evidence.because:
-        words.append(b"reason=" + _quoted(written(evidence.because)))
-    for name, value in evidence.about.items():
-        if not _PROPERTY.fullmatch(name):
-            raise BadValue("property", name)
-        words.append(b"%b=%b" % (name.encode(), _value(value)))
+    about = evidence.about
+    if _OF_ONE_MESSAGE in about or len(evidence.because) > _CACHED or sum(map(len, about.values())) > _CACHED:
+        return _lines(evidence.method, evidence.result, about.items(), evidence.because)
+    return _lines_cached(evidence.method, evidence.result, tuple(about.items()), evidence.because)
+
+
+def _lines(method: str, result: Result, about: Iterable[tuple[str, str]], because: str) -> tuple[bytes, ...]:
+    if not _KEYWORD.fullmatch(method):
+        raise BadValue("method", method)
+    words = [f"{method}={result.value}".encode()]
+    if because:
+        words.append(b"reason=" + _quoted(written(because)))
+    for name, value in about:
+        again = name != _OF_ONE_MESSAGE and len(value) <= _CACHED
+        words.append(_property_cached(name, value) if again else _property(name, value))
     lines = [words[0]]
     for word in words[1:]:
         if len(lines[-1]) + len(word) + 10 > _LINE_BYTES:  # 10: the tab as people see it, a blank, a semicolon
             lines.append(b" " * 2 + word)
         else:
             lines[-1] += b" " + word
-    return lines
+    return tuple(lines)
+
+
+_lines_cached = lru_cache(maxsize=1024)(_lines)
+
+
+def _property(name: str, value: str) -> bytes:
+    if not _PROPERTY.fullmatch(name):
+        raise BadValue("property", name)
+    return b"%b=%b" % (name.encode(), _value(value))
+
+
+_property_cached = lru_cache(maxsize=1024)(_property)
 
 
 def _value(text: str) -> bytes:

@@ -48,25 +48,30 @@ class Subject:
 class _Once(Generic[T]):
     """One check: made by the first who asks, in his own task; awaited by all others. If he gives up, the next one makes it anew."""
 
-    __slots__ = ("_make", "_waited_for", "made")
+    __slots__ = ("_make", "_making", "_waited_for", "made")
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
+        self._making = False
         self._waited_for: asyncio.Future[None] | None = None
         self.made: T | None = None
         """The result, if there is one already."""
 
     async def __call__(self) -> T:
         while self.made is None:
-            if self._waited_for is not None:
+            if self._making:
+                if self._waited_for is None:
+                    self._waited_for = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._waited_for)
                 continue
-            self._waited_for = asyncio.get_running_loop().create_future()
+            self._making = True
             try:
                 self.made = await self._make()
             finally:
+                self._making = False
                 done, self._waited_for = self._waited_for, None
-                done.set_result(None)
+                if done is not None:
+                    done.set_result(None)
         return self.made
 
 
@@ -91,6 +96,8 @@ class Checks:
         self._subject = subject
         self._dns = dns
         self._author: Author | None = None
+        self._told_of: tuple[object, ...] = ()
+        self._told: tuple[Evidence, ...] = ()
         self._spf = _Once(self._check_spf)
         self._helo = _Once(self._check_helo)
         self._dkim = _Once(self._check_dkim)
@@ -145,13 +152,11 @@ class Checks:
 
     def made(self) -> tuple[Evidence, ...]:
         """What has been found so far, without asking more."""
-        arc = self._arc.made
-        chain = arc if arc is not None and arc.result is not Result.NONE else None
-        dmarc = self._dmarc.made
         helo = self._helo.made if self.ways.helo and self._subject.envelope.sender.host is not None else None  # else it is that of spf()
-        outcomes = (self._spf.made, helo, *(self._dkim.made or ()), chain, dmarc if dmarc is not _NO_DOMAIN else None)
-        found = [self._iprev.made, *(each.evidence() for each in outcomes if each is not None)]
-        return tuple(each for each in found if each is not None)
+        outcomes = (self._iprev.made, self._spf.made, helo, self._dkim.made, self._arc.made, self._dmarc.made)
+        if outcomes != self._told_of:
+            self._told_of, self._told = outcomes, _told(*outcomes)
+        return self._told
 
     # ---- the checks ---------------------------------------------------------------------------------
 
@@ -209,6 +214,20 @@ class Checks:
     async def _check_iprev(self) -> Evidence:
         ip = self._subject.envelope.peer.ip
         return await self._dns.recall(("iprev", ip), lambda: _iprev(ip))
+
+
+def _told(
+    iprev: Evidence | None,
+    spf: SpfOutcome | None,
+    helo: SpfOutcome | None,
+    dkim: tuple[DkimOutcome, ...] | None,
+    arc: ArcOutcome | None,
+    dmarc: DmarcOutcome | None,
+) -> tuple[Evidence, ...]:
+    chain = arc if arc is not None and arc.result is not Result.NONE else None
+    outcomes = (spf, helo, *(dkim or ()), chain, dmarc if dmarc is not _NO_DOMAIN else None)
+    found = (iprev, *(each.evidence() for each in outcomes if each is not None))
+    return tuple(each for each in found if each is not None)
 
 
 def _iprev(ip: Ip) -> Lookup[Evidence]:
