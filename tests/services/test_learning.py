@@ -15,7 +15,8 @@ from ekiden.mail.words import keys_of, words_of
 from ekiden.services import learning
 from ekiden.services.learning import keys_in
 from ekiden.services.mailbox import FlagMode, MailboxRefused
-from ekiden.store import lessons
+from ekiden.services.upkeep import Upkeep
+from ekiden.store import accounts, lessons
 from ekiden.store.database import Tx
 
 SPAM = [each.raw for each in letters(5, 1, "ja") if each.is_spam]
@@ -184,3 +185,41 @@ def test_lessons_are_learned_when_they_are_taught_and_after_a_failure_of_the_sto
         assert (await school.taught(), school.logged) == ((1, 0), ["learning-failed"])
 
     in_school(tmp_path, work)
+
+
+def test_upkeep_forgets_what_came_once_and_what_was_taught_by_who_is_gone(tmp_path: Path) -> None:
+    async def work(school: School) -> None:
+        upkeep = Upkeep(school.database, school.blobs, school.clock, lambda event, **fields: None, owner="me")
+        await school.put("Junk", SPAM[0], SPAM[0], SPAM[1])
+        await school.put("Junk", SPAM[2], account=school.bob)
+        await school.learning.look()
+        await school.database.write(lambda tx: accounts.remove_account(tx, school.bob))
+        await upkeep.round()
+        assert len(await _words(school)) == len({*keys_in(SPAM[0]), *keys_in(SPAM[1])}), "alice's alone"
+        await school.put("Junk", SPAM[0] + b"again\r\n")
+        await school.learning.look()
+        twice = await _words(school, 2)
+        school.clock.advance(days=181)
+        await upkeep.round()
+        assert await _words(school) == twice
+        assert await school.taught() == (3, 0)
+        school.clock.advance(days=400)
+        await upkeep.round()
+        assert (await _words(school), await school.taught()) == (twice, (3, 0))
+        await school.move("Junk", "INBOX")
+        await school.learning.look()
+        assert await school.taught() == (3, 3), "which messages were taught is forgotten, too: nothing to take back"
+
+    in_school(tmp_path, work)
+
+
+async def _words(school: School, least: int = 0) -> set[int]:
+    """The keys of all words of the store that were seen so often."""
+
+    def work(tx: Tx) -> set[int]:
+        known = {key: "" for raw in SPAM for key in (*keys_in(raw), *keys_in(raw + b"again\r\n"))}
+        words = {key: str(key) for key in known}
+        counted = lessons.counted(tx, range(1, 9), words)
+        return {int(word) for found in counted.values() for word, seen in found.items() if seen.spam + seen.ham >= least}
+
+    return await school.database.read(work)

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from ekiden.base.ids import AccountId
-from ekiden.store.changes import Changes
+from ekiden.store.changes import JUDGED, KEYS, LESSONS, QUEUE, Changes, taught_of
 
 
 def test_a_poke_wakes_its_own_account_only() -> None:
@@ -56,3 +56,9 @@ def test_a_process_that_has_just_come_is_told_at_once(tmp_path: Path) -> None:
         here.close()
 
     asyncio.run(main())
+
+
+def test_no_two_things_share_a_poke() -> None:
+    accounts = [AccountId(1), AccountId(2), AccountId(1 << 39)]
+    pokes = [QUEUE, JUDGED, KEYS, LESSONS, *accounts, *map(taught_of, [QUEUE, *accounts])]
+    assert len(set(pokes)) == len(pokes)
