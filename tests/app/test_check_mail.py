@@ -16,10 +16,13 @@ from ekiden.mail import journey
 from ekiden.testing.dns import FakeZone
 
 ZONE = {
+    "1.2.0.192.bad.test": ["A 127.0.0.2", "TXT a robot"],
     "good.test": ["TXT v=spf1 ip4:192.0.2.1 -all"],
     "_dmarc.good.test": ['TXT "v=DMARC1; p=reject"'],
     "careful.test": ["TXT v=spf1 -all"],
     "_dmarc.careful.test": ['TXT "v=DMARC1; p=quarantine"'],
+    "9.2.0.192.in-addr.arpa": ["PTR x.test."],
+    "x.test": ["A 192.0.2.9"],
 }
 
 
@@ -67,6 +70,20 @@ def test_what_would_be_refused_and_filed_is_said(config: Config) -> None:
     assert told.refusal.code == 550
     told = check_mail(config, b"From: bob@careful.test\r\n\r\nhello\r\n", Claim(claim.ip, "x.test", "bob@careful.test"), Zone())  # type: ignore[arg-type]
     assert (told.refusal, told.folder) == (None, "Junk")
+
+
+def test_the_score_and_its_lists_are_asked_as_at_the_door(tmp_path: Path) -> None:
+    file = tmp_path / "ekiden.toml"
+    file.write_text('hostname = "mx.one.test"\n[[score.lists]]\nzone = "bad.test"\nname = "bad"\npoints = 45\n')
+    raw = b"From: bob@good.test\r\n\r\nhello\r\n"
+    told = check_mail(load(file, {}), raw, Claim(ip_address("192.0.2.1"), "mx.one.test", "bob@good.test"), Zone())  # type: ignore[arg-type]
+    assert told.refusal is not None
+    (judged,) = [step for step in told.steps if isinstance(step, journey.Judged)]
+    assert (judged.policy, judged.verdict) == ("builtin:score", "reject")
+    assert [(name, points) for name, points, _ in judged.reasons] == [("iprev-fail", 15), ("helo-our-name", 60), ("listed-bad", 45)]
+    file.write_text('hostname = "mx.one.test"\npolicies = []\n')
+    told = check_mail(load(file, {}), raw, Claim(ip_address("192.0.2.1"), "mx.one.test", "bob@good.test"), Zone())  # type: ignore[arg-type]
+    assert told.refusal is None
 
 
 def test_a_sender_that_is_none_is_named(config: Config) -> None:

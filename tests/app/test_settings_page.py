@@ -9,7 +9,7 @@ from ekiden.app.settings_page import page, range_of
 def test_every_setting_is_on_the_page() -> None:
     told = page()
     for entry in settings():
-        assert (f"[{'.'.join(entry.place)}]" if entry.kind == "table" else f"| `{entry.place[-1]}` |") in told
+        assert (f"[{'.'.join(entry.place)}]" if entry.kind in ("table", "tables") else f"| `{entry.place[-1]}` |") in told
 
 
 def test_ranges_are_told_in_the_unit_of_the_setting() -> None:

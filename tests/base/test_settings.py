@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import pytest
 
 from ekiden.base.endpoint import Endpoint, parse_endpoint
 from ekiden.base.settings import FromEnvironment, Problem, Setting, convert, entries, nearest, to_table, toml_text, toml_value
+from ekiden.base.tomllines import Place
 from ekiden.base.units import Bytes, BytesPerSecond, Seconds
 
 
@@ -132,3 +134,59 @@ def test_the_nearest_word_ignores_case() -> None:
 
 def test_toml_has_no_word_for_nothing() -> None:
     assert toml_value(str, None) == ""
+
+
+@dataclass(frozen=True)
+class Many:
+    """Somebody has several of them."""
+
+    zone: Annotated[str, Setting("Which.")]
+    points: Annotated[int, Setting("How many.", low=-5, high=9)] = 3
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What has tables without number."""
+
+    many: Annotated[tuple[Many, ...], Setting("Several.")] = ()
+    worth: Annotated[Mapping[str, int], Setting("By name.", high=9, choices=("spf-fail", "dkim-fail"))] = field(default_factory=dict)
+
+
+def _whole(source: str) -> tuple[Whole | None, list[tuple[Place, str]]]:
+    tree, problems = convert(Whole, tomllib.loads(source))
+    return tree, [(problem.place, problem.reason) for problem in problems]
+
+
+def test_as_many_tables_as_somebody_writes() -> None:
+    tree, problems = _whole("[[many]]\nzone = 'a'\n[[many]]\nzone = 'b'\npoints = -5\n")
+    assert tree == Whole((Many("a"), Many("b", -5)))
+    assert problems == []
+    assert _whole(toml_text(tree))[0] == tree
+    assert to_table(tree)["many"] == [{"zone": "a", "points": 3}, {"zone": "b", "points": -5}]
+
+
+def test_each_problem_of_each_table_has_its_place() -> None:
+    assert _whole("[[many]]\npoint = 1\n[[many]]\nzone = 'b'\npoints = -6\n")[1] == [
+        (("many", 0, "point"), "unknown-key-near"), (("many", 0, "zone"), "missing"), (("many", 1, "points"), "range"),
+    ]  # fmt: skip
+    assert _whole("many = 1\n")[1] == [(("many",), "not-tables")]
+    assert _whole("many = [1]\n")[1] == [(("many", 0), "not-a-table")]
+
+
+def test_numbers_by_name_know_their_names() -> None:
+    tree, _ = _whole("[worth]\nspf-fail = 4\n")
+    assert tree == Whole(worth={"spf-fail": 4})
+    assert _whole(toml_text(tree))[0] == tree
+    assert _whole("[worth]\nspf-fial = 4\nzzz = 1\ndkim-fail = 10\n")[1] == [
+        (("worth", "spf-fial"), "unknown-key-near"), (("worth", "zzz"), "unknown-key"), (("worth", "dkim-fail"), "range"),
+    ]  # fmt: skip
+    assert _whole("worth = 3\n")[1] == [(("worth",), "not-a-table")]
+    assert convert(Whole, {"worth": FromEnvironment("spf-fail=4, dkim-fail=0")})[0] == Whole(worth={"spf-fail": 4, "dkim-fail": 0})
+    assert convert(Whole, {"worth": FromEnvironment("spf-fail=x")})[1][0].place == ("worth", "spf-fail")
+
+
+def test_entries_tell_what_stands_in_several_tables() -> None:
+    told = {entry.place: (entry.kind, entry.repeated, entry.required) for entry in entries(Whole)}
+    assert told["many",] == ("tables", True, False)
+    assert told["many", "zone"] == ("text", True, True)
+    assert told["worth",] == ("numbers by name", False, False)

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.base.texts import catalogue
+from ekiden.mail.journey import Reason
 from ekiden.mailauth.results import Evidence, Result
-from ekiden.policy.score import WEIGHTS, Finding, Level, Thresholds, add_up, of_hello, of_origin
+from ekiden.policy.score import WEIGHTS, Finding, Level, Thresholds, add_up, comes_from_outside, of_hello, of_origin
 
 FINDINGS = st.lists(st.builds(Finding, st.sampled_from(sorted(WEIGHTS))), max_size=20)
 
@@ -49,7 +51,7 @@ def test_thresholds(points: int, level: Level) -> None:
     ("[192.0.2.1]", set()),                        # RFC 5321 §4.1.3
     ("[192.0.2.9]", {"helo-wrong-address"}),
     ("[nonsense]", {"helo-not-a-name"}),
-    ("", {"helo-not-a-name"}),
+    ("", set()),                                   # not known
 ])
 def test_the_name_in_helo(hello: str, names: set[str]) -> None:
     for peer in ("192.0.2.1", "::ffff:192.0.2.1"):
@@ -69,6 +71,38 @@ def test_one_good_signature_is_enough() -> None:
 
 def test_that_nobody_could_tell_is_no_finding() -> None:
     assert _names(Evidence("spf", Result.TEMPERROR), Evidence("iprev", Result.TEMPERROR)) == set()
+
+
+def test_where_dmarc_passes_or_somebody_vouches_it_is_known_who_sent_it() -> None:
+    forwarded = (Evidence("spf", Result.FAIL), Evidence("dkim", Result.PASS), Evidence("arc", Result.FAIL))
+    assert _names(*forwarded, Evidence("dmarc", Result.PASS)) == set()
+    assert _names(*forwarded, Evidence("dmarc", Result.NONE)) == {"spf-fail", "arc-fail"}
+    failed = (Evidence("spf", Result.FAIL), Evidence("dmarc", Result.FAIL, {"policy.dmarc": "none"}))
+    assert {each.name for each in of_origin(failed)} == {"spf-fail", "dmarc-fail"}
+    assert of_origin(failed, vouched=True) == []
+
+
+def test_the_name_in_helo_does_not_vouch_for_the_sender() -> None:
+    sender, hello = {"smtp.mailfrom": "a.test"}, {"smtp.helo": "b.test"}
+    assert _names(Evidence("spf", Result.FAIL, sender), Evidence("spf", Result.PASS, hello)) == {"spf-fail"}
+    assert _names(Evidence("spf", Result.PASS, sender), Evidence("spf", Result.FAIL, hello)) == set()
+
+
+def test_machines_of_our_own_need_no_reverse_name() -> None:
+    assert of_origin([Evidence("iprev", Result.PERMERROR), Evidence("spf", Result.NONE)], outside=False) == []
+    assert comes_from_outside(ip_address("192.0.2.1"))
+    assert not comes_from_outside(ip_address("::ffff:10.1.2.3"))
+    assert not comes_from_outside(ip_address("fd00::1"))
+
+
+def test_what_is_worth_nothing_is_no_reason() -> None:
+    score = add_up([Finding("spf-fail"), Finding("unheard-of"), Finding("iprev-fail")], {**WEIGHTS, "spf-fail": 0})
+    assert score.reasons == (Reason("iprev-fail", 15),)
+
+
+def test_every_finding_has_words_in_every_language() -> None:
+    for lang in ("en", "ja"):
+        assert {f"spam.finding.{name}" for name in (*WEIGHTS, "listed")} <= catalogue(lang).keys()
 
 
 def test_the_reasons_are_told_and_what_a_peer_wrote_stays_out_of_the_field() -> None:

@@ -78,5 +78,13 @@ def test_fields_that_claim_to_be_ours_go_and_the_rest_stays() -> None:
     rest = b"Authentication-Results: two.test; spf=pass\r\nFrom: bob@good.test\r\n\r\nAuthentication-Results: one.test; x=y\r\n"
     raw = top + b"Authentication-Results: one.test 1; none\r\n" + rest
     origins = Origins(Nobody(), WAYS)  # type: ignore[arg-type]  # as above
-    assert origins.without_forged(parse_headers(raw), raw) == (b"Received: from a\r\n" + rest, 2)
-    assert origins.without_forged(parse_headers(rest), rest) == (rest, 0)
+    assert origins.without_forged(parse_headers(raw), raw) == (b"Received: from a\r\n" + rest, {"Authentication-Results": 2})
+    assert origins.without_forged(parse_headers(rest), rest) == (rest, {})
+
+
+def test_a_score_from_outside_goes_whoever_wrote_it() -> None:
+    raw = b"A: 1\r\nx-ekiden-SCORE: 0\r\nAuthentication-Results: one.test; none\r\nX-Ekiden-Score: 9\r\n folded\r\n"
+    raw += b"\r\nX-Ekiden-Score: 1\r\n"
+    origins = Origins(Nobody(), WAYS)  # type: ignore[arg-type]  # as above
+    counts = {"Authentication-Results": 1, "X-Ekiden-Score": 2}
+    assert origins.without_forged(parse_headers(raw), raw) == (b"A: 1\r\n\r\nX-Ekiden-Score: 1\r\n", counts)

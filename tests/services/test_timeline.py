@@ -22,6 +22,7 @@ from ekiden.mail.journey import (
     Fetched,
     Judged,
     Queued,
+    Reason,
     Refused,
     RemoteReplied,
     Secured,
@@ -38,6 +39,8 @@ def _any(kind: type[Step]) -> Step:
     given = {str: "x", int: 7, bool: False}
     values = {field.name: given.get(field.type) for field in msgspec.structs.fields(kind)}
     values |= {name: T for name in ("at", "due_at") if name in values}
+    if "reasons" in values:
+        values["reasons"] = [["spf-fail", 30, "x"]]
     return msgspec.convert({"step": kind.__struct_config__.tag, **values}, kind)
 
 
@@ -135,3 +138,21 @@ def test_wide_characters_take_two_columns(shown: str, width: int) -> None:
 ])
 def test_lines_break_at_spaces_and_between_wide_characters(shown: str, rows: list[str]) -> None:
     assert wrap(shown, 8) == rows
+
+
+def test_each_reason_has_a_line_with_its_points() -> None:
+    reasons = (Reason("spf-fail", 30, "smtp.mailfrom=a.test"), Reason("listed-zen", 40), Reason("own-finding", -5, "x"))
+    step = Judged(T, "builtin:score", "message", "quarantine", "65 points", reasons)
+    first, *rest = lines([step])
+    assert first.sentence.endswith("(65 points)")
+    assert [each.sentence for each in rest] == [
+        "+30 spf-fail: the sender's domain says that this server may not send for it (smtp.mailfrom=a.test)",
+        "+40 listed-zen: it stands on the list zen",
+        "-5 own-finding (x)",
+    ]
+    assert {(each.time, each.layer, each.rfc) for each in rest} == {("", "", "")}
+    shown = render([step], "ja")
+    assert "+30 spf-fail: 差出人のドメインは、このサーバーからの送信を認めていません" in shown
+    assert "65点" in shown
+    (told,) = as_json([step])
+    assert [(each["name"], each["points"]) for each in told["reasons"]] == [("spf-fail", 30), ("listed-zen", 40), ("own-finding", -5)]  # type: ignore[attr-defined]

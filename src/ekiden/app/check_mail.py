@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from types import ModuleType
 
 from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
+from ekiden.app.rules import rules_of
 from ekiden.app.ways import ways_of
+from ekiden.base.errors import ConfigError
 from ekiden.base.ids import EnvelopeId
 from ekiden.dns.questions import Resolver
 from ekiden.mail import journey
@@ -16,10 +19,13 @@ from ekiden.mail.address import NULL_PATH, Ip, Path, parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer
 from ekiden.mail.headers import parse_headers
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
-from ekiden.policy.builtin.dmarc import the_author_is_whom_it_says
-from ekiden.policy.stage import MessageContext, World
-from ekiden.policy.verdict import Defer, Reject, Verdict
+from ekiden.policy.chain import Chain
+from ekiden.policy.loader import load
+from ekiden.policy.rules import NO_LISTS
+from ekiden.policy.stage import MessageContext, Stage, World
+from ekiden.services.listings import MessageListings
 from ekiden.services.origins import Origins, Resolvers
+from ekiden.services.verdicts import note
 from ekiden.smtp.replies import Reply
 
 _RETURN_PATH = re.compile(rb"<([^<>]*)>")
@@ -60,15 +66,31 @@ async def _check(config: Config, raw: bytes, claim: Claim, resolvers: Resolvers 
         raise RuntimeError("there is a resolver in either case")
     try:
         origin = Origins(source, ways_of(config)).begin(envelope, headers, raw)
-        world = World(clock, _dns(source), _count, lambda event, **fields: None)
-        context = MessageContext(peer, world, envelope, (), headers, len(raw), authentication=origin.checks)
+        world = World(clock, _dns(source), _count, lambda event, **fields: None, rules_of(config, clock))
+        lists, dns, author = world.rules.lists, origin.dns, origin.checks.author.domain
+        asked = MessageListings(lists, envelope, headers, raw, author, dns) if lists is not None and dns is not None else NO_LISTS
+        context = MessageContext(
+            peer, world, envelope, (), headers, len(raw), authentication=origin.checks, listings=asked, resolver=dns
+        )
         await origin.checks.evidence()
-        verdict = await the_author_is_whom_it_says(context)
+        judged = await _judges(config).ask(Stage.MESSAGE, context)
         steps = origin.steps(clock.now())
+        note(judged, Stage.MESSAGE, clock.now(), steps)
     finally:
         if own is not None:
             await own.close()
-    return Told(tuple(steps), _refusal(verdict), getattr(verdict, "mailbox", "") if verdict is not None else "")
+    refusal = judged.refusal.reply if judged.refusal is not None else None
+    return Told(tuple(steps), refusal, judged.quarantine.mailbox if judged.quarantine is not None else "")
+
+
+def _judges(config: Config) -> Chain:
+    """DMARC, and the score where it is on; an operator's own policies may need more than a message in a file."""
+    names = ["builtin:dmarc", *(name for name in config.policies if name == "builtin:score")]
+    return Chain(load(names, _no_file), asyncio.timeout)
+
+
+def _no_file(path: str) -> ModuleType:
+    raise ConfigError([f"policies: {path} is not builtin"])
 
 
 def _dns(source: Resolvers) -> Resolver:
@@ -77,10 +99,6 @@ def _dns(source: Resolvers) -> Resolver:
 
 async def _count(key: str, per_s: int) -> int:
     return 1
-
-
-def _refusal(verdict: Verdict | None) -> Reply | None:
-    return verdict.reply if isinstance(verdict, Reject | Defer) else None
 
 
 def _sender(given: str | None, return_path: bytes | None) -> Path:

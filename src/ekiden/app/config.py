@@ -14,6 +14,7 @@ from typing import Annotated, TypeAlias
 
 from ekiden.app.config_authentication import AuthenticationSettings
 from ekiden.app.config_dmarc import DmarcSettings
+from ekiden.app.config_score import ScoreSettings, check_score
 from ekiden.base.endpoint import Endpoint, parse_endpoint, parse_host_name, parse_ip
 from ekiden.base.errors import BadValue, ConfigError
 from ekiden.base.settings import Entry, FromEnvironment, Problem, Setting, convert, entries, nearest, to_table, toml_text
@@ -387,12 +388,13 @@ class Config:
         Setting(
             "What judges mail, in this order: builtin:NAME, or FILE.py:FUNCTION beside the configuration.", parse=_policy, expects="policy"
         ),
-    ] = ("builtin:authentication", "builtin:dmarc")
+    ] = ("builtin:authentication", "builtin:dmarc", "builtin:score")
     listeners: Listeners = field(default_factory=Listeners)
     tls: TlsFiles = field(default_factory=TlsFiles)
     dns: Dns = field(default_factory=Dns)
     authentication: AuthenticationSettings = field(default_factory=AuthenticationSettings)
     dmarc: DmarcSettings = field(default_factory=DmarcSettings)
+    score: ScoreSettings = field(default_factory=ScoreSettings)
     store: Store = field(default_factory=Store)
     outbound: Outbound = field(default_factory=Outbound)
     keys: Keys = field(default_factory=Keys)
@@ -450,7 +452,7 @@ def check(config: Config) -> list[Problem]:
         problems.append(Problem(("outbound", "smarthost", "password_file"), "password-without-user"))
     if smarthost.user is not None and smarthost.password_file is None:
         problems.append(Problem(("outbound", "smarthost", "user"), "user-without-password"))
-    return problems
+    return problems + check_score(config.score, config.policies)
 
 
 def show(config: Config) -> str:
@@ -501,7 +503,8 @@ def _of_file(path: str, lang: str, reason: str) -> str:
 
 def _variables() -> dict[str, tuple[str, ...]]:
     """The environment variable of each setting, with the way to it."""
-    return {_PREFIX + "__".join(entry.place).upper(): entry.place for entry in entries(Config) if entry.kind != "table"}
+    plain = [entry for entry in entries(Config) if entry.kind != "table" and not entry.repeated]
+    return {_PREFIX + "__".join(entry.place).upper(): entry.place for entry in plain}
 
 
 def _overlay(table: dict[str, object], environ: Mapping[str, str]) -> dict[Place, str]:
@@ -546,7 +549,7 @@ def _sentence(problem: Problem, file: str, lines: Mapping[Place, int], variables
     where = variables.get(place, file)
     if place not in variables:
         known = next((place[:length] for length in range(len(place), 0, -1) if place[:length] in lines), None)
-        where = f"{file}:{lines[known]}" if known is not None and problem.reason != "missing" else file
+        where = f"{file}:{lines[known]}" if known is not None else file
     given = dict(problem.fields)
     if "expected" in given:
         given["expected"] = text("config.expects-" + given["expected"], lang)

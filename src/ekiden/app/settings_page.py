@@ -16,7 +16,8 @@ then as `ekiden.toml` here, `/etc/ekiden/ekiden.toml` and `dev-data/ekiden.toml`
 `ekiden config check` names file, line and key of everything that is wrong; `ekiden config show` prints what is in effect.
 
 Each setting can also come from the environment, which wins over the file: `limits.message_size` is `EKIDEN_LIMITS__MESSAGE_SIZE`
-(two underscores between levels); a list is written with commas.
+(two underscores between levels); a list is written with commas, numbers by name as `name=1,other=2`. Tables in double brackets, of which
+there can be several, are for the file alone.
 
 Units: a size is `"512B"`, `"64KiB"`, `"25MB"` or a number of bytes; a duration is `"90s"`, `"5m"`, `"4h"`, `"5d"`, `"1h30m"` or a
 number of seconds; a rate is `"500B/s"`.
@@ -29,8 +30,9 @@ def page() -> str:
     """The whole page, in Markdown."""
     out = [_HEAD, "\n## Top level\n", *_table_head()]
     for entry in config.settings():
-        if entry.kind == "table":
-            out += [f"\n## [{'.'.join(entry.place)}]\n", entry.setting.doc, "", *_table_head()]
+        if entry.kind in ("table", "tables"):
+            title = f"[[{'.'.join(entry.place)}]]" if entry.kind == "tables" else f"[{'.'.join(entry.place)}]"
+            out += [f"\n## {title}\n", entry.setting.doc, "", *_table_head()]
         else:
             out.append(_row(entry))
     return _without_empty_tables("\n".join(out)) + "\n"
@@ -53,7 +55,7 @@ def _table_head() -> list[str]:
 
 
 def _row(entry: Entry) -> str:
-    default = f"`{entry.default}`" if entry.default else ("must be set" if entry.place == ("hostname",) else "not set")
+    default = f"`{entry.default}`" if entry.default else ("must be set" if entry.required else "not set")
     doc = entry.setting.doc.replace("|", "\\|")
     return f"| `{entry.place[-1]}` | {entry.kind} | {default} | {range_of(entry)} | {doc} |"
 

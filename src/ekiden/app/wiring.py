@@ -23,6 +23,7 @@ from ekiden.app.config import Config
 from ekiden.app.data_dir import vault_of
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
+from ekiden.app.rules import rules_of
 from ekiden.app.watch import Kept
 from ekiden.app.ways import ways_of
 from ekiden.base.endpoint import Endpoint
@@ -134,7 +135,7 @@ class House:
         self.resolver = DnsResolver(ResolverSettings(servers, frozenset(config.dns.trusted)), self.clock)
         self.pressure = Pressure(config, roles, self.space, log)
         self.crowd = self.pressure.crowd
-        self.world = World(self.clock, self.resolver, _Counts(self.clock), log)
+        self.world = World(self.clock, self.resolver, _Counts(self.clock), log, rules_of(config, self.clock))
         own = judges
         if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
             own = [*load_policies(["builtin:sender"], _import_file), *judges]
@@ -159,6 +160,7 @@ class House:
             signing=self.signing,
             forwarding=self.forwarding,
             sealing=self.sealing,
+            router=self.router,
             likenesses=Likenesses(self.database, self.changes, self.clock, log),
         )
         self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)

@@ -1,8 +1,9 @@
 """Settings: frozen dataclasses whose fields say what they mean, filled from TOML tables.
 
 A field is annotated with its type and a Setting: `size: Annotated[Bytes, Setting("…", low=1)] = Bytes(1024)`. Types: bool, int,
-Bytes, Seconds, BytesPerSecond, str, anything that Setting.parse makes of a text, `X | None`, `tuple[X, ...]`, and a further
-dataclass for a table. All problems of a document are collected; each knows its place, so that line and key can be named.
+Bytes, Seconds, BytesPerSecond, str, anything that Setting.parse makes of a text, `X | None`, `tuple[X, ...]`, `Mapping[str, int]` whose
+keys are Setting.choices, a further dataclass for a table, and `tuple[Dataclass, ...]` for as many tables as somebody writes. All problems
+of a document are collected; each knows its place, so that line and key can be named.
 """
 
 from __future__ import annotations
@@ -53,12 +54,17 @@ class FromEnvironment(str):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting as a reference page or `config show` prints it. default: in TOML, or "" where a value is required."""
+    """One setting as a reference page or `config show` prints it. default: in TOML, or "" where a value is required or None.
+
+    kind: "table" and "tables" for what holds others. repeated: it stands in each of several tables. required: it has no default.
+    """
 
     place: tuple[str, ...]
     setting: Setting
     kind: str
     default: str
+    repeated: bool = False
+    required: bool = False
 
 
 class _Wrong(Exception):
@@ -93,6 +99,14 @@ def convert(kind: type[T], table: Mapping[str, object], place: Place = ()) -> tu
             else:
                 problems.append(Problem(here, "not-a-table"))
             continue
+        if (table_kind := _repeated(annotation, setting)) is not None:
+            values[key], inner = _tables(table_kind, raw, here)
+            problems += inner
+            continue
+        if get_origin(annotation) is Mapping:
+            values[key], inner = _numbers(setting, raw, here)
+            problems += inner
+            continue
         try:
             values[key] = _value(annotation, setting, raw)
         except _Wrong as wrong:
@@ -101,6 +115,41 @@ def convert(kind: type[T], table: Mapping[str, object], place: Place = ()) -> tu
         if missing.name not in table and not _has_default(missing):
             problems.append(Problem((*place, missing.name), "missing"))
     return (None, problems) if problems else (kind(**values), problems)
+
+
+def _tables(kind: type, raw: object, place: Place) -> tuple[tuple[object, ...], list[Problem]]:
+    if not isinstance(raw, list):
+        return (), [Problem(place, "not-tables")]
+    found: list[object] = []
+    problems: list[Problem] = []
+    for at, table in enumerate(raw):
+        if not isinstance(table, Mapping):
+            problems.append(Problem((*place, at), "not-a-table"))
+            continue
+        value, inner = convert(kind, table, (*place, at))
+        found.append(value)
+        problems += inner
+    return tuple(found), problems
+
+
+def _numbers(setting: Setting, raw: object, place: Place) -> tuple[Mapping[str, int], list[Problem]]:
+    """Numbers by name, each name one of the choices; in the environment "name=1,other=2"."""
+    if isinstance(raw, FromEnvironment):
+        pairs = [part.partition("=") for part in raw.split(",") if part.strip(" ")]
+        raw = {name.strip(" "): FromEnvironment(number.strip(" ")) for name, _, number in pairs}
+    if not isinstance(raw, Mapping):
+        return {}, [Problem(place, "not-a-table")]
+    found: dict[str, int] = {}
+    problems: list[Problem] = []
+    for name, value in raw.items():
+        if name not in setting.choices:
+            problems.append(_unknown_key((*place, name), name, list(setting.choices)))
+            continue
+        try:
+            found[name] = _number(None, setting, value)
+        except _Wrong as wrong:
+            problems.append(Problem((*place, name), wrong.reason, wrong.fields))
+    return found, problems
 
 
 def fields_of(kind: type) -> Iterator[tuple[str, tuple[Any, Setting]]]:
@@ -118,42 +167,52 @@ def fields_of(kind: type) -> Iterator[tuple[str, tuple[Any, Setting]]]:
             yield each.name, (hint, Setting(doc))
 
 
-def entries(kind: type, place: tuple[str, ...] = ()) -> Iterator[Entry]:
-    """Every setting of a tree, tables after the plain values of their parent; a table's own entry has kind "table"."""
-    tables: list[tuple[str, type, Setting]] = []
+def entries(kind: type, place: tuple[str, ...] = (), *, repeated: bool = False) -> Iterator[Entry]:
+    """Every setting of a tree, tables after the plain values of their parent; a table's own entry has kind "table" or "tables"."""
+    tables: list[tuple[str, type, Setting, bool]] = []
     defaults = {each.name: _default(each) for each in dataclasses.fields(kind)}
     for name, (annotation, setting) in fields_of(kind):
         if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
-            tables.append((name, annotation, setting))
+            tables.append((name, annotation, setting, repeated))
+            continue
+        if (table_kind := _repeated(annotation, setting)) is not None:
+            tables.append((name, table_kind, setting, True))
             continue
         default = defaults[name]
-        shown = "" if default is dataclasses.MISSING else toml_value(annotation, default)
-        yield Entry((*place, name), setting, _kind_name(annotation, setting), shown)
-    for name, table, setting in tables:
-        yield Entry((*place, name), setting, "table", "")
-        yield from entries(table, (*place, name))
+        required = default is dataclasses.MISSING
+        shown = "" if required else toml_value(annotation, default)
+        yield Entry((*place, name), setting, _kind_name(annotation, setting), shown, repeated, required)
+    for name, table, setting, many in tables:
+        yield Entry((*place, name), setting, "tables" if many else "table", "", many)
+        yield from entries(table, (*place, name), repeated=many)
 
 
 def to_table(tree: object) -> dict[str, object]:
     """A tree as nested dictionaries of plain JSON values; sizes and durations as the text that a person would write."""
     result: dict[str, object] = {}
-    for name, (annotation, _) in fields_of(type(tree)):
+    for name, (annotation, setting) in fields_of(type(tree)):
         value = getattr(tree, name)
-        result[name] = to_table(value) if dataclasses.is_dataclass(annotation) else _plain(annotation, value)
+        if _repeated(annotation, setting) is not None:
+            result[name] = [to_table(each) for each in value]
+        else:
+            result[name] = to_table(value) if dataclasses.is_dataclass(annotation) else _plain(annotation, value)
     return result
 
 
-def toml_text(tree: object, place: tuple[str, ...] = ()) -> str:
-    """A tree as a TOML document that convert() would read as the same tree; what is None is left out."""
+def toml_text(tree: object, place: tuple[str, ...] = (), *, repeated: bool = False) -> str:
+    """A tree as a TOML document that convert() would read as the same tree; what is None is left out. repeated: one table of several."""
     lines: list[str] = []
     tables: list[str] = []
-    for name, (annotation, _) in fields_of(type(tree)):
+    for name, (annotation, setting) in fields_of(type(tree)):
         value = getattr(tree, name)
         if dataclasses.is_dataclass(annotation):
             tables.append(toml_text(value, (*place, name)))
+        elif _repeated(annotation, setting) is not None:
+            tables += [toml_text(each, (*place, name), repeated=True) for each in value]
         elif value is not None:
             lines.append(f"{name} = {toml_value(annotation, value)}")
-    head = f"[{'.'.join(place)}]\n" if place and lines else ""
+    title = ".".join(place)
+    head = (f"[[{title}]]\n" if repeated else f"[{title}]\n") if place and (lines or repeated) else ""
     own = [head + "\n".join(lines) + "\n"] if lines else []
     return "\n".join([*own, *(table for table in tables if table)])
 
@@ -189,6 +248,12 @@ def _bare(annotation: object) -> object:
     if get_origin(annotation) in (Union, types.UnionType):
         return next(arm for arm in get_args(annotation) if arm is not type(None))
     return annotation
+
+
+def _repeated(annotation: object, setting: Setting) -> type | None:
+    """The dataclass of `tuple[Dataclass, ...]`, if it is filled from a table and not from a text; else None."""
+    inner = get_args(annotation)[0] if get_origin(annotation) is tuple and setting.parse is None else None
+    return inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
 
 
 def _unit(annotation: object) -> Unit | None:
@@ -278,6 +343,8 @@ def _plain(annotation: object, value: object) -> object:
     annotation = _bare(annotation)
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Mapping):
+        return dict(value)
     if get_origin(annotation) is tuple and isinstance(value, tuple):
         return [_plain(get_args(annotation)[0], item) for item in value]
     if isinstance(value, int):
@@ -291,6 +358,8 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
@@ -301,6 +370,8 @@ def _kind_name(annotation: object, setting: Setting) -> str:
     annotation = _bare(annotation)
     if get_origin(annotation) is tuple:
         return f"list of {_kind_name(get_args(annotation)[0], setting)}"
+    if get_origin(annotation) is Mapping:
+        return "numbers by name"
     if annotation is bool:
         return "boolean"
     if annotation is int:

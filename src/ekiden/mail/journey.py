@@ -9,7 +9,7 @@ Source: house.md §1 (8).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -111,13 +111,22 @@ class ContentReceived(Step, frozen=True, tag="content-received"):
     message_id: str = ""
 
 
+class Reason(NamedTuple):
+    """One of the reasons of a judgement that adds up. name: a key of the catalogue under "spam.finding". about: what was seen, or ""."""
+
+    name: str
+    points: int
+    about: str = ""
+
+
 class Judged(Step, frozen=True, tag="judged"):
-    """A policy spoke. verdict: "pass", "reject", "defer", "quarantine", "tag" or "redirect"."""
+    """A policy spoke. verdict: "pass", "reject", "defer", "quarantine", "tag" or "redirect". reasons: of a policy that adds up."""
 
     policy: str
     stage: str
     verdict: str
     because: str = ""
+    reasons: tuple[Reason, ...] = ()
 
 
 class Authenticated(Step, frozen=True, tag="authenticated"):

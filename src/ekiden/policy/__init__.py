@@ -1,5 +1,6 @@
 """Judgement: what policies are, and all that an operator's own file of policies imports."""
 
+from ekiden.mail.journey import Reason
 from ekiden.policy.stage import (
     ConnectContext,
     HelloContext,
@@ -14,7 +15,7 @@ from ekiden.policy.stage import (
     recipient,
     sender,
 )
-from ekiden.policy.verdict import Defer, Discard, Quarantine, Redirect, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Pass, Quarantine, Redirect, Reject, Said, Tag, Verdict
 from ekiden.smtp.replies import NOT_ALLOWED, NOT_NOW, Reply
 
 __all__ = [
@@ -25,12 +26,15 @@ __all__ = [
     "Discard",
     "HelloContext",
     "MessageContext",
+    "Pass",
     "Policy",
     "Quarantine",
+    "Reason",
     "RecipientContext",
     "Redirect",
     "Reject",
     "Reply",
+    "Said",
     "SenderContext",
     "Stage",
     "Tag",

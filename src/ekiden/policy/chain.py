@@ -1,7 +1,8 @@
 """Asks the policies of one stage in their order.
 
-The first Reject or Defer ends the stage; the first Quarantine and the first Discard stay; Tags and Redirects add up. A policy
-that raises or overruns its time counts as a Defer with 451 4.3.0: broken judgement delays mail, it never loses or admits it.
+The first Reject or Defer ends the stage; of the Quarantines that concern a mailbox, and of the Discards, the first stays; Tags and
+Redirects add up. A policy may say several things at once (a tuple). One that raises or overruns its time counts as a Defer with 451
+4.3.0: broken judgement delays mail, it never loses or admits it.
 Source: house.md §9.
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
+from ekiden.base.ids import AccountId
 from ekiden.policy.stage import Context, Policy, Stage
-from ekiden.policy.verdict import Defer, Discard, Quarantine, Redirect, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Pass, Quarantine, Redirect, Reject, Said, Tag, Verdict
 from ekiden.smtp.replies import LOCAL_ERROR
 
 
@@ -30,11 +32,24 @@ class Judgement:
     """What a whole stage said. refusal ends the command or the message; opinions are all that were voiced, in order."""
 
     refusal: Reject | Defer | None = None
-    quarantine: Quarantine | None = None
+    quarantines: tuple[Quarantine, ...] = ()
     tags: tuple[Tag, ...] = ()
     redirects: tuple[Redirect, ...] = ()
     opinions: tuple[Opinion, ...] = ()
     discard: Discard | None = None
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The first, if there is any."""
+        return self.quarantines[0] if self.quarantines else None
+
+
+def folder_of(quarantines: Sequence[Quarantine], account: AccountId) -> str:
+    """Where the copy of an account is filed, by the first Quarantine that concerns it; "" for wherever it would go without."""
+    for each in quarantines:
+        if each.only is None or account in each.only:
+            return each.mailbox
+    return ""
 
 
 NO_OPINION = Judgement()
@@ -76,31 +91,18 @@ class Chain:
             return await self._ask_all(stage, context) if instead is None else Judgement(instead)
 
     async def _ask_all(self, stage: Stage, context: Context) -> Judgement:
-        quarantine: Quarantine | None = None
-        tags: list[Tag] = []
-        redirects: list[Redirect] = []
         opinions: list[Opinion] = []
-        discard: Discard | None = None
         for policy in self._by_stage[stage]:
-            verdict = await self._ask_one(policy, context)
-            if verdict is None:
+            said = await self._ask_one(policy, context)
+            if said is None:
                 continue
-            opinions.append(Opinion(policy.name, verdict))
-            if isinstance(verdict, Reject | Defer):
-                return Judgement(verdict, quarantine, tuple(tags), tuple(redirects), tuple(opinions), discard)
-            if isinstance(verdict, Quarantine):
-                quarantine = quarantine or verdict
-            elif isinstance(verdict, Discard):
-                discard = discard or verdict
-            elif isinstance(verdict, Tag):
-                tags.append(verdict)
-            else:
-                redirects.append(verdict)
-        if not opinions:
-            return NO_OPINION
-        return Judgement(None, quarantine, tuple(tags), tuple(redirects), tuple(opinions), discard)
+            for verdict in said if isinstance(said, tuple) else (said,):
+                opinions.append(Opinion(policy.name, verdict))
+                if isinstance(verdict, Reject | Defer):
+                    return _judgement(opinions, verdict)
+        return _judgement(opinions) if opinions else NO_OPINION
 
-    async def _ask_one(self, policy: Policy, context: Context) -> Verdict | None:
+    async def _ask_one(self, policy: Policy, context: Context) -> Said:
         try:
             if not policy.timeout_s:
                 return await policy.judge(context)
@@ -111,3 +113,25 @@ class Chain:
             if policy.when_broken is None:
                 return None
             return policy.when_broken(LOCAL_ERROR, f"policy {policy.name} is broken: {type(error).__name__}")
+
+
+def _judgement(opinions: Sequence[Opinion], refusal: Reject | Defer | None = None) -> Judgement:
+    quarantines: list[Quarantine] = []
+    tags: list[Tag] = []
+    redirects: list[Redirect] = []
+    discard: Discard | None = None
+    for opinion in opinions:
+        match opinion.verdict:
+            case Quarantine() as quarantine:
+                quarantines.append(quarantine)
+            case Tag() as tag:
+                tags.append(tag)
+            case Discard() as each:
+                discard = discard or each
+            case Redirect() as redirect:
+                redirects.append(redirect)
+            case Reject() | Defer() | Pass():
+                pass
+            case _ as never:
+                assert_never(never)
+    return Judgement(refusal, tuple(quarantines), tuple(tags), tuple(redirects), tuple(opinions), discard)

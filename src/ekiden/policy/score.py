@@ -1,7 +1,8 @@
 """Judgement that adds up: findings, each with its points, and what their sum means.
 
 A finding has a name that never changes, so that people can look it up (docs/spam.md), and words about this one message. Points of
-findings that say more than one thing are never counted twice: each name counts once. More findings never make a message look better.
+findings that say more than one thing are never counted twice: each name counts once. More findings never make a message look better,
+but for those that an operator has given negative points (lists of the good).
 Pure.
 """
 
@@ -10,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from ekiden.dns.mx import is_public
+from ekiden.mail.journey import Reason
 from ekiden.mailauth.results import Evidence, Result
 
 WEIGHTS: Mapping[str, int] = {
@@ -22,16 +26,21 @@ WEIGHTS: Mapping[str, int] = {
     "spf-softfail": 15,
     "spf-permerror": 10,
     "dkim-fail": 10,
-    "arc-fail": 10,
+    "arc-fail": 5,
     "nothing-passed": 10,
     "iprev-fail": 15,
     "helo-our-name": 60,
     "helo-wrong-address": 30,
     "helo-not-a-name": 20,
     "helo-unknown": 15,
+    "bayes-99": 40,
+    "bayes-95": 30,
+    "bayes-80": 15,
 }
 """Points of each finding. Only what the author's domain asks for itself (dmarc-reject) refuses a message alone."""
 _ABOUT = 120
+_FAILED = frozenset({Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.POLICY})
+_SAYS_WHO = frozenset({"spf", "dkim", "dmarc"})
 _SHOWN = frozenset({"smtp.mailfrom", "smtp.helo", "header.d", "header.from"})
 
 
@@ -81,56 +90,89 @@ class Score:
         """The sum."""
         return sum(self.weights.get(each.name, 0) for each in self.findings)
 
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Each finding with its points."""
+        return tuple(Reason(each.name, self.weights.get(each.name, 0), each.about) for each in self.findings)
+
     def told(self) -> str:
         """All reasons on one line: "65 points: spf-fail +30 (…), …"."""
-        reasons = ", ".join(self._reason(each) for each in self.findings)
+        reasons = ", ".join(f"{name} {points:+d}" + (f" ({about})" if about else "") for name, points, about in self.reasons)
         return f"{self.points} points" + (f": {reasons}" if reasons else "")
 
     def field(self) -> bytes:
         """The same for a header field: names and points only, since what was seen comes from a peer."""
-        names = " ".join(f"{each.name}={self.weights.get(each.name, 0)}" for each in self.findings)
-        return f"{self.points} {names}".rstrip(" ").encode("ascii")
-
-    def _reason(self, finding: Finding) -> str:
-        about = f" ({finding.about})" if finding.about else ""
-        return f"{finding.name} +{self.weights.get(finding.name, 0)}{about}"
+        return " ".join([str(self.points), *(f"{each.name}={each.points}" for each in self.reasons)]).encode("ascii")
 
 
 def add_up(findings: Iterable[Finding], weights: Mapping[str, int] = WEIGHTS) -> Score:
-    """The score of these; of two findings of one name the first stays."""
+    """The score of these; of two findings of one name the first stays, one that is worth nothing does not."""
     kept: dict[str, Finding] = {}
     for each in findings:
-        kept.setdefault(each.name, each)
+        if weights.get(each.name):
+            kept.setdefault(each.name, each)
     return Score(tuple(kept.values()), weights)
 
 
-def of_origin(evidence: Iterable[Evidence]) -> list[Finding]:
-    """What SPF, DKIM, DMARC, ARC and the reverse name say. That nobody could tell (temperror) is no finding."""
-    found: list[Finding] = []
-    passed: set[str] = set()
+@lru_cache(maxsize=4096)
+def comes_from_outside(ip: IPv4Address | IPv6Address) -> bool:
+    """Whether an address is one of the public network. Machines of our own have no names in the DNS, and say in HELO what they like."""
+    return is_public(ip)
+
+
+def of_origin(evidence: Iterable[Evidence], *, vouched: bool = False, outside: bool = True) -> list[Finding]:
+    """What SPF, DKIM, DMARC, ARC and the reverse name say. That nobody could tell (temperror) is no finding.
+
+    vouched: DMARC failed, but there is a reason that we know to let it pass (a trusted forwarder). outside: comes_from_outside().
+    Where DMARC passes, or somebody vouches, it is known who sent the message: SPF fails for what is forwarded, and lists break
+    signatures and seals.
+    """
+    passed: set[str] = {"dmarc"} if vouched else set()
     failed: dict[str, Evidence] = {}
     unknown = False
+    spf = False
     for each in evidence:
-        unknown = unknown or each.result is Result.TEMPERROR
-        if each.result is Result.PASS:
+        result = each.result
+        if each.method == "spf":
+            if spf:  # the second one is of the name in HELO: who may use that is not who may send for the sender's domain
+                continue
+            spf = True
+        if result is Result.PASS:
             passed.add(each.method)
-        elif each.result in (Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.POLICY):
+        elif result is Result.TEMPERROR:
+            unknown = True
+        elif result in _FAILED:
             failed.setdefault(each.method, each)
+    found: list[Finding] = []
+    known = "dmarc" in passed
     for method, each in failed.items():
         if method in passed:  # one good signature is enough, whatever a forwarder broke
+            continue
+        if not outside if method == "iprev" else known:
             continue
         name = _name(method, each)
         if name in WEIGHTS:
             found.append(Finding(name, _words(each)))
-    if not unknown and not passed & {"spf", "dkim", "dmarc"} and not failed.keys() & {"spf", "dkim", "dmarc"}:
+    if outside and not unknown and not passed & _SAYS_WHO and not failed.keys() & _SAYS_WHO:
         found.append(Finding("nothing-passed"))
     return found
 
 
+def of_likeness(probability: float) -> str:
+    """The finding of a message that is so much like what readers threw away; "" for none."""
+    if probability >= 0.99:
+        return "bayes-99"
+    if probability >= 0.95:
+        return "bayes-95"
+    return "bayes-80" if probability >= 0.8 else ""
+
+
 def of_hello(hello: str, peer: IPv4Address | IPv6Address, our_name: str) -> list[Finding]:
-    """What is odd about the name in HELO, without asking anybody (RFC 5321 §4.1.1.1, §4.1.3)."""
-    shown = _printable(hello)
+    """What is odd about the name in HELO, without asking anybody (RFC 5321 §4.1.1.1, §4.1.3). hello: "" where it is not known."""
+    shown = printable(hello)
     name = hello.rstrip(".").lower()
+    if not hello:
+        return []
     if our_name and name == our_name.lower():
         return [Finding("helo-our-name", shown)]
     if name.startswith("[") and name.endswith("]"):
@@ -154,11 +196,14 @@ def _name(method: str, each: Evidence) -> str:
 
 
 def _words(each: Evidence) -> str:
-    return _printable(" ".join(f"{name}={value}" for name, value in each.about.items() if name in _SHOWN))
+    return printable(" ".join(f"{name}={value}" for name, value in each.about.items() if name in _SHOWN))
 
 
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:_ABOUT])
+def printable(text: str, most: int = _ABOUT) -> str:
+    """The first characters of what a peer wrote, each of them one that can be shown."""
+    if len(text) <= most and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text[:most])
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -12,13 +12,15 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from ekiden.base.clock import Clock
+from ekiden.base.ids import AccountId
 from ekiden.dns.questions import Resolver
 from ekiden.mail.address import Path
 from ekiden.mail.envelope import Envelope, Peer, Recipient
 from ekiden.mail.headers import Headers
 from ekiden.policy.authentication import NOT_ASKED, Authentication
 from ekiden.policy.learned import NOT_LEARNED, Learned
-from ekiden.policy.verdict import Defer, Verdict
+from ekiden.policy.rules import NO_LISTS, Listings, Rules
+from ekiden.policy.verdict import Defer, Said
 
 
 class Stage(Enum):
@@ -47,12 +49,13 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What every context offers beside its facts."""
+    """What every context offers beside its facts. rules: what builtin policies go by here."""
 
     clock: Clock
     dns: Resolver
     count: Count
     log: Log
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class Context:
     def dns(self) -> Resolver:
         """Asks what DNS lookups ask."""
         return self.world.dns
+
+    @property
+    def rules(self) -> Rules:
+        """What builtin policies go by."""
+        return self.world.rules
 
     @property
     def count(self) -> Count:
@@ -109,7 +117,9 @@ class MessageContext(Context):
     """After the final dot, before anything is stored. size in bytes of the content as the peer sent it.
 
     authentication: asks SPF, DKIM, ARC, DMARC and the reverse name, each once, whoever asks.
-    learned: says how much the message is like what its readers threw away.
+    learned: says how much the message is like what its readers threw away. listings: says what lists in the DNS have of it.
+    accounts: whose mailboxes its copies go to; None stands for a copy that goes elsewhere. resolver: that of this message, whose
+    questions have one budget and are steps of its journey.
     """
 
     envelope: Envelope
@@ -120,12 +130,20 @@ class MessageContext(Context):
     facts: Mapping[str, object] = field(default_factory=dict)
     authentication: Authentication = NOT_ASKED
     learned: Learned = NOT_LEARNED
+    listings: Listings = NO_LISTS
+    accounts: tuple[AccountId | None, ...] = ()
+    resolver: Resolver | None = None
+
+    @property
+    def dns(self) -> Resolver:
+        """Asks what DNS lookups ask, for this message."""
+        return self.world.dns if self.resolver is None else self.resolver
 
 
 TIMEOUT_S = 10.0
 """How long a policy may take that says nothing else."""
 
-Judge = Callable[[Any], Awaitable[Verdict | None]]
+Judge = Callable[[Any], Awaitable[Said]]
 J = TypeVar("J", bound=Judge)
 
 

@@ -1,14 +1,17 @@
 """What a policy may say about a connection, a sender, a recipient or a message.
 
-`None` instead of a verdict means "no opinion".
+`None` instead of a verdict means "no opinion"; several verdicts are a tuple. reasons, where a verdict has them: what added up to it.
 Source: house.md §8.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from ekiden.base.ids import AccountId
 from ekiden.mail.address import Path
+from ekiden.mail.journey import Reason
 from ekiden.smtp.replies import Reply
 
 
@@ -18,6 +21,7 @@ class Reject:
 
     reply: Reply
     because: str
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,12 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Accept, but file into another mailbox than INBOX."""
+    """Accept, but file into another mailbox than INBOX. only: the copies of these accounts; None: every copy."""
 
     because: str
     mailbox: str = "Junk"
+    only: frozenset[AccountId] | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,15 @@ class Tag:
 
     field: bytes
     value: bytes
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Accept, and deliver to these instead."""
+    """Accept, and deliver to these instead: at RCPT for this recipient, at the end for all. Discard is stronger.
+
+    Anybody may be named; what leaves is forwarded mail, as that of an alias. If none of them can be reached, the message is put off.
+    """
 
     to: tuple[Path, ...]
     because: str
@@ -63,4 +73,14 @@ class Discard:
     because: str
 
 
-Verdict = Reject | Defer | Quarantine | Tag | Redirect | Discard
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Let it through, with something to say in the journey."""
+
+    because: str
+    reasons: tuple[Reason, ...] = ()
+
+
+Verdict = Reject | Defer | Quarantine | Tag | Redirect | Discard | Pass
+Said: TypeAlias = Verdict | tuple[Verdict, ...] | None
+"""What a policy returns."""

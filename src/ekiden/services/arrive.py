@@ -18,22 +18,25 @@ from ekiden.base.clock import Clock, Millis
 from ekiden.base.errors import Damaged
 from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
-from ekiden.mail.address import Path, format_path
+from ekiden.mail.address import NULL_PATH, Path, format_path
 from ekiden.mail.envelope import Blob, Envelope, Recipient
 from ekiden.mail.headers import USUAL, HeaderLimits, Headers, over_limits
 from ekiden.mail.trace import received, with_keyword
-from ekiden.policy.chain import NO_OPINION, Chain, Judgement
+from ekiden.policy.chain import NO_OPINION, Chain, Judgement, folder_of
 from ekiden.policy.learned import NOT_LEARNED, Learned
+from ekiden.policy.rules import NO_LISTS, Listings
 from ekiden.policy.stage import MessageContext, Stage, World
-from ekiden.policy.verdict import Defer
+from ekiden.policy.verdict import Defer, Quarantine
 from ekiden.services.deposit import Analysis, analyse, new_message
 from ekiden.services.forwarding import Forward, Forwarding, Loop
 from ekiden.services.intake import INLINE_BYTES, Intake, Stored
 from ekiden.services.keys import KeysUnusable
 from ekiden.services.likeness import Likenesses
-from ekiden.services.origins import UNASKED, Origins
+from ekiden.services.listings import MessageListings
+from ekiden.services.origins import UNASKED, Origin, Origins
+from ekiden.services.redirecting import redirected
 from ekiden.services.refusals import Refusals
-from ekiden.services.routing import Local, Remote, Route
+from ekiden.services.routing import Local, Refused, Remote, Route, Router
 from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
 from ekiden.services.submit import mend
@@ -87,7 +90,7 @@ class _Arrival(NamedTuple):
     envelope: Envelope
     message: NewMessage
     placement: Placement
-    folder: str
+    quarantines: tuple[Quarantine, ...]
     steps: Sequence[journey.Step]
     reply: Reply
     outside: Envelope
@@ -99,7 +102,7 @@ class Arrivals:
 
     on_queued is called after a commit that put something into the queue; judging_s: what all policies of a message may take together,
     else it is put off with 451 4.4.5 (reliability.md §1.3, C8); changes hears which accounts to look at; hops: how many Received
-    fields make a loop (RFC 5321 §6.3: at least 100).
+    fields make a loop (RFC 5321 §6.3: at least 100). router: where a policy may send mail instead.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Arrivals:
         signing: Signing | None = None,
         forwarding: Forwarding | None = None,
         sealing: Sealing | None = None,
+        router: Router | None = None,
         likenesses: Likenesses | None = None,
     ) -> None:
         self._database = database
@@ -135,6 +139,7 @@ class Arrivals:
         self._signing = signing
         self._forwarding = forwarding
         self._sealing = sealing
+        self._router = router
         self._refusals = Refusals(database, clock, world.log)
         self._likenesses = likenesses
 
@@ -156,11 +161,16 @@ class Arrivals:
             return await self._refusals.keep(envelope, steps, judged.refusal.reply)
         if judged.discard is not None:
             return self._discarded(envelope)
+        if judged.redirects and self._router is not None:
+            routes = await redirected(self._router, judged.redirects, self._world.log, bounce=envelope.sender == NULL_PATH)
+            if isinstance(routes, Refused):
+                return await self._refusals.keep(envelope, steps, routes.reply)
+            incoming = incoming._replace(routes=tuple(routes if given else () for given in incoming.routes))
         prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
         if self._origins is not None:
             honest, forged = self._origins.without_forged(analysis.headers, raw)
             if forged:
-                steps.append(journey.Stripped(self._clock.now(), "Authentication-Results", forged))
+                steps += [journey.Stripped(self._clock.now(), name, count) for name, count in forged.items()]
                 raw = honest
                 intake = await intake.replaced_by(raw)
                 analysis = await self._analyse(raw)
@@ -188,10 +198,9 @@ class Arrivals:
         stored = await intake.finish()
         if failpoints.armed:
             failpoints.hit("K7")
-        folder = judged.quarantine.mailbox if judged.quarantine is not None else ""
         reply = replies.accepted(envelope.id)
         message = _message(envelope, analysis, stored, prefix)
-        item = _Arrival(envelope, message, placement, folder, steps, reply, forward.envelope, forward.keep)
+        item = _Arrival(envelope, message, placement, judged.quarantines, steps, reply, forward.envelope, forward.keep)
         few = len(placement.local) + len(placement.remote) <= _FEW_COPIES and stored.blob.size <= INLINE_BYTES
         touched = await self._database.write_each(self._store, item, brief=few)
         intake.kept()  # before anything else: what fails from here on must not delete what a row names
@@ -217,7 +226,7 @@ class Arrivals:
         stored = Stored(Blob(BlobId(""), len(raw), sha256(raw).digest()), raw)
         placement = place(envelope, routes)
         reply = replies.accepted(envelope.id)
-        item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, "", steps, reply, envelope)
+        item = _Arrival(envelope, _message(envelope, analysis, stored, prefix), placement, (), steps, reply, envelope)
         return lambda tx: self._store(tx, (item,))[0]
 
     async def _on_top(
@@ -286,6 +295,9 @@ class Arrivals:
             len(raw),
             incoming.owned,
             authentication=origin.checks,
+            listings=self._listings(origin, envelope, headers, raw),
+            accounts=tuple(route.account if isinstance(route, Local) else None for routes in incoming.routes for route in routes),
+            resolver=origin.dns,
             learned=self._learned(incoming, headers, raw),
         )
         began = self._clock.monotonic()
@@ -301,6 +313,13 @@ class Arrivals:
             incoming.steps.extend(await self._origins.end(origin, envelope, judged, self._clock.now()))
         note(judged, Stage.MESSAGE, self._clock.now(), incoming.steps)
         return judged
+
+    def _listings(self, origin: Origin, envelope: Envelope, headers: Headers, raw: bytes) -> Listings:
+        """What lists in the DNS have of a message from outside, if any list is to be asked."""
+        lists = self._world.rules.lists
+        if lists is None or origin.dns is None:
+            return NO_LISTS
+        return MessageListings(lists, envelope, headers, raw, origin.checks.author.domain, origin.dns)
 
     def _learned(self, incoming: Incoming, headers: Headers, raw: bytes) -> Learned:
         """What readers have taught about mail like this; of what our own people submit nothing is asked."""
@@ -343,7 +362,8 @@ class Arrivals:
             message = arrival.message
             size = _RETURN_PATH_BYTES + len((message.sender or "").encode()) + len(message.prefix) + message.blob.size
             for local in arrival.placement.local:
-                mailbox, name = mailboxes.inbox_or(tx, local.account, local.inbox, arrival.folder or local.folder, now)
+                folder = folder_of(arrival.quarantines, local.account) if arrival.quarantines else ""
+                mailbox, name = mailboxes.inbox_or(tx, local.account, local.inbox, folder or local.folder, now)
                 whole = size + len(local.delivered_to.encode()) + _DELIVERED_TO_BYTES
                 copies.append(messages.Copy(mailbox, message.id, message.received_at, whole, local.delivered_to))
                 names.append(name)

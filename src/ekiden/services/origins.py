@@ -24,6 +24,9 @@ from ekiden.services.dmarc_counts import Judged
 from ekiden.services.dmarc_counts import judged as judged_by_dmarc
 from ekiden.smtp.replies import printable
 
+SCORE = "X-Ekiden-Score"
+"""The field of builtin:score; from outside it is worth nothing, whoever wrote it."""
+
 
 class Asked(Protocol):
     """One question that was asked for a message, and what came back. at: when. words: both, printable."""
@@ -53,7 +56,8 @@ class Origin:
 
     def __init__(self, checks: Authentication, dns: OfMessage | None = None) -> None:
         self.checks = checks
-        self._dns = dns
+        self.dns = dns
+        """The resolver of the message; None where nobody is asked."""
 
     async def counted(self, envelope: Envelope, judged: Judgement, now: Millis) -> Judged | None:
         """What the author's domain is to hear of the message in its report. None where DMARC was not asked, or wants no report."""
@@ -71,12 +75,25 @@ class Origin:
     def steps(self, now: Millis) -> list[journey.Step]:
         """All that was asked and found, in order."""
         steps: list[journey.Step] = []
-        for asked in self._dns.trail if self._dns is not None else ():
+        for asked in self.dns.trail if self.dns is not None else ():
             steps.append(journey.DnsAnswered(asked.at, *asked.words))
         for each in self.checks.made():
             about = " ".join(f"{name}={value}" for name, value in each.about.items())
             steps.append(journey.Authenticated(now, each.method, each.result.value, printable(about), printable(each.because)))
         return steps
+
+
+def spans_of(headers: Headers, name: bytes) -> tuple[tuple[int, int], ...]:
+    """Where the fields of a name (lower case) stand, as (start, end) in headers.block, in order; end is behind the line end."""
+    if not headers.count(name):
+        return ()
+    found = []
+    at = 0
+    for (each, _), whole in zip(headers.fields, headers.whole(), strict=True):
+        if each.lower() == name:
+            found.append((at, at + len(whole)))
+        at += len(whole)
+    return tuple(found)
 
 
 def _disposition(judged: Judgement) -> str:
@@ -107,18 +124,20 @@ class Origins:
             self._note(await origin.counted(envelope, judged, now))
         return origin.steps(now)
 
-    def without_forged(self, headers: Headers, raw: bytes) -> tuple[bytes, int]:
-        """The content without fields that claim to be our Authentication-Results, and how many there were.
+    def without_forged(self, headers: Headers, raw: bytes) -> tuple[bytes, dict[str, int]]:
+        """The content without fields that claim to be ours, Authentication-Results and X-Ekiden-Score; how many of each there were.
 
         Whoever sends them: what a filter behind us believes must be what we wrote.
         """
-        spans = forged_fields(headers, self._ways.authserv_id)
+        spans = {"Authentication-Results": forged_fields(headers, self._ways.authserv_id), SCORE: spans_of(headers, SCORE.lower().encode())}
+        if not any(spans.values()):
+            return raw, {}
         kept: list[bytes] = []
         at = 0
-        for start, end in spans:
+        for start, end in sorted(span for found in spans.values() for span in found):
             kept.append(raw[at:start])
             at = end
-        return (b"".join((*kept, raw[at:])) if spans else raw), len(spans)
+        return b"".join((*kept, raw[at:])), {name: len(found) for name, found in spans.items() if found}
 
     def begin(self, envelope: Envelope, headers: Headers, raw: bytes) -> Origin:
         """For one message; nothing is asked before a policy wants to know. Our own people and our own reports are not checked."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -71,8 +71,16 @@ class Line:
 
 
 def lines(steps: Sequence[Step], lang: str = "en") -> list[Line]:
-    """The steps in the order of their times; steps of the same millisecond stay in the order that they were given in."""
-    return [_line(step, lang) for step in sorted(steps, key=lambda step: step.at)]
+    """The steps in the order of their times; steps of the same millisecond stay in the order that they were given in.
+
+    Each reason of a judgement that adds up has a line of its own below it, without time and layer.
+    """
+    result: list[Line] = []
+    for step in sorted(steps, key=lambda step: step.at):
+        result.append(_line(step, lang))
+        if isinstance(step, Judged):
+            result += [replace(result[-1], time="", layer="", sentence=told, rfc="") for told in _reasons(step, lang)]
+    return result
 
 
 def sentence(step: Step, lang: str = "en") -> str:
@@ -90,6 +98,8 @@ def sentence(step: Step, lang: str = "en") -> str:
         fields["method"] = _METHODS.get(step.method, (step.method, ""))[0]
     if isinstance(step, Amended):
         fields["what"] = _amendments(step.what, lang)
+    if isinstance(step, Judged):
+        fields["points"] = sum(reason.points for reason in step.reasons)
     return text(f"journey.{_tag(step)}{_variant(step)}", lang, **fields)
 
 
@@ -129,6 +139,10 @@ def as_json(steps: Sequence[Step], lang: str = "en") -> list[dict[str, object]]:
     result: list[dict[str, object]] = []
     for step in sorted(steps, key=lambda step: step.at):
         told: dict[str, object] = {"step": _tag(step), "at": step.at, **dict(_fields(step))}
+        if isinstance(step, Judged):
+            told["reasons"] = [
+                {**reason._asdict(), "sentence": words} for reason, words in zip(step.reasons, _reasons(step, lang), strict=True)
+            ]
         told |= {"layer": step.LAYER, "protocol": _protocol(step), "rfc": _rfc(step), "sentence": sentence(step, lang)}
         result.append(told)
     return result
@@ -186,6 +200,8 @@ def _variant(step: Step) -> str:
             return "-null"
         case ContentReceived(message_id=""):
             return "-nameless"
+        case Judged() if step.reasons:
+            return "-points"
         case Judged() | Authenticated() if step.because:
             return "-because"
         case Queued(status="held"):
@@ -203,6 +219,18 @@ def _variant(step: Step) -> str:
         case Fetched() if step.client:
             return "-client"
     return ""
+
+
+def _reasons(step: Judged, lang: str) -> list[str]:
+    """"+30 spf-fail: the domain of the sender …", in the words of one language."""
+    told = []
+    for name, points, about in step.reasons:
+        kind, _, rest = name.partition("-")
+        key = f"spam.finding.{'listed' if kind == 'listed' else name}"
+        words = text(key, lang, list=rest) if has_text(key) else ""
+        form = "spam.reason" + ("-words" if words else "") + ("-about" if about else "")
+        told.append(text(form, lang, name=name, points=points, words=words, about=about))
+    return told
 
 
 def _amendments(what: str, lang: str) -> str:

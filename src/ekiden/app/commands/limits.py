@@ -23,7 +23,7 @@ def COMMAND(cli: Cli, changed: bool) -> None:
         table = configuration.as_table(configuration.Config(hostname="localhost"))
     rows = []
     for entry in configuration.settings():
-        if entry.place[0] not in ("limits", "timeouts", "queue") or entry.kind == "table":
+        if entry.place[0] not in ("limits", "timeouts", "queue") or entry.kind in ("table", "tables"):
             continue
         value = _value(table, entry.place)
         default = entry.default.replace('"', "").strip("[]")
