@@ -212,7 +212,7 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(folder: Path, forwarding: str = "", **says: str) -> AsyncIterator[Chain]:
+async def chain(folder: Path, forwarding: str = "", policies: str = "", **says: str) -> AsyncIterator[Chain]:
     """Three hosts at three addresses of loopback, all at one port."""
     zone = FakeZone(
         {
@@ -225,7 +225,7 @@ async def chain(folder: Path, forwarding: str = "", **says: str) -> AsyncIterato
         }
     )
     for name in ("one", "two"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
         host = stack.enter_context(ScriptedHost(says=says, ip=IPv4Address("127.0.0.4")))
         dns = await stack.enter_async_context(ServedZone(zone))
@@ -235,7 +235,7 @@ async def chain(folder: Path, forwarding: str = "", **says: str) -> AsyncIterato
             return SETTINGS.replace("127.0.0.1:9", dns.address) + outbound
 
         second = settings("127.0.0.3").replace('"mx.ekiden.test"', '"mx.two.test"').replace('["local.test"]', '["two.test"]')
-        second += f"[forwarding]\n{forwarding}\n"
+        second = f"{policies}\n{second}[forwarding]\n{forwarding}\n"
         first = settings("127.0.0.2").replace('"mx.ekiden.test"', '"mx.local.test"')
         at_one, at_two = Endpoint("127.0.0.2", host.port), Endpoint("127.0.0.3", host.port)
         one = await stack.enter_async_context(open_house(folder / "one", ("mx", "submission"), first, endpoint=at_one))

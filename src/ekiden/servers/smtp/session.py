@@ -26,6 +26,7 @@ from ekiden.sasl.mechanism import Challenge, Mechanism, Proof
 from ekiden.services.arrive import Arrivals, Incoming
 from ekiden.services.intake import Intake, Intakes
 from ekiden.services.login import LoginRefusal, Logins, SignedIn, count_login
+from ekiden.services.redirecting import redirected
 from ekiden.services.routing import Refused, Route, Router
 from ekiden.services.space import Space
 from ekiden.services.verdicts import note
@@ -303,6 +304,21 @@ class SmtpSession:
                 return judged.refusal.reply
             if judged.discard is not None:
                 routes = ()
+            elif judged.redirects:
+                return await self._redirected(transaction, recipient, judged)
+        transaction.recipients.append(recipient)
+        transaction.routes.append(routes)
+        return replies.RECIPIENT_OK
+
+    async def _redirected(self, transaction: _Transaction, recipient: Recipient, judged: Judgement) -> Reply:
+        services = self._services
+        try:
+            routes = await redirected(services.router, judged.redirects, services.world.log, bounce=transaction.sender == NULL_PATH)
+        except StoreError as error:
+            services.world.log("routing-failed", recipient=format_path(recipient.path), because=str(error))
+            return replies.LOCAL_ERROR
+        if isinstance(routes, Refused):
+            return routes.reply
         transaction.recipients.append(recipient)
         transaction.routes.append(routes)
         return replies.RECIPIENT_OK
