@@ -129,6 +129,8 @@ class Dnsmasq:
         for name, kind, value in held:
             name = name.rstrip(".")
             match kind:
+                case "A" if name.startswith("*."):
+                    lines.append(f"address=/{name.removeprefix('*.')}/{value}")
                 case "A" | "AAAA":
                     lines.append(f"host-record={name},{value}")
                 case "MX":
