@@ -134,3 +134,14 @@ def test_the_signature_is_taken_out_and_nothing_else(value: bytes, bare: bytes) 
 def test_the_signature_field_ends_without_crlf() -> None:
     assert signature_field(b"DKIM-Signature", b" a=b;\r\n  b=abc; c=d", relaxed=True) == b"dkim-signature:a=b; b=; c=d"
     assert signature_field(b"DKIM-Signature", b" a=b;\r\n  b=abc", relaxed=False) == b"DKIM-Signature: a=b;\r\n  b="
+
+
+@pytest.mark.parametrize("length", [0, 1, 2046, 2047, 2048, 4094, 4095, 16_383, 16_384, 16_385, 140_000])
+def test_the_hash_does_not_depend_on_the_length_of_what_is_added(length: int) -> None:
+    text = bytes(65 + at % 26 for at in range(length))
+    found = BodyHash(relaxed=False)
+    found.update(text)
+    assert found.digest() == hashlib.sha256(text + b"\r\n").digest()
+    part = BodyHash(relaxed=False, limit=3_000)
+    part.update(text)
+    assert part.digest() == hashlib.sha256((text + b"\r\n")[:3_000]).digest()
