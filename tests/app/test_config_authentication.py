@@ -13,7 +13,8 @@ from ekiden.base.errors import ConfigError
 
 def test_it_is_read_and_domains_are_in_one_spelling(tmp_path: Path) -> None:
     file = tmp_path / "ekiden.toml"
-    file.write_text('hostname = "mx.one.test"\n[authentication]\ntrusted_sealers = ["Lists.Example", "例え.test"]\norganisation = "list"\nhelo = true\n')
+    given = 'trusted_sealers = ["Lists.Example", "例え.test"]\norganisation = "list"\nhelo = true\n'
+    file.write_text(f'hostname = "mx.one.test"\n[authentication]\n{given}')
     chosen = load(file, {}).authentication
     assert chosen.trusted_sealers == ("lists.example", "xn--r8jz45g.test")
     assert (chosen.organisation, chosen.authserv_id, chosen.received_spf, chosen.helo) == ("list", None, False, True)

@@ -159,7 +159,7 @@ class House:
             headers=HeaderLimits(config.limits.header, config.limits.header_fields, config.limits.header_field),
             signing=self.signing,
             forwarding=self.forwarding,
-            sealing=self.sealing,
+            seals=config.forwarding.seal,
             router=self.router,
             likenesses=Likenesses(self.database, self.changes, self.clock, log),
         )
@@ -195,7 +195,7 @@ class House:
             domain=config.forwarding.sender_domain or "",
         )
         name = config.authentication.authserv_id or config.hostname
-        self.sealing = Sealing(self.signing, self.resolver, self.clock, name) if config.forwarding.seal else None
+        self.sealing = Sealing(self.signing, self.resolver, self.clock, name, self.log) if config.forwarding.seal else None
 
     def _make_mailboxes(self) -> Mailboxes:
         limits = self.config.limits
@@ -363,7 +363,7 @@ class House:
             own_names=() if self.mode.may_dial else (config.hostname,),
         )
         contexts = {verify: client_context(verify=verify) for verify in (False, True)}
-        attempts = Attempts(settings, self.resolver, self.clock, self.blobs, contexts.__getitem__)
+        attempts = Attempts(settings, self.resolver, self.clock, self.blobs, contexts.__getitem__, sealing=self.sealing)
         schedule = Schedule(
             tuple(wanted.retry), wanted.jitter_percent / 100, wanted.lifetime, wanted.report_lifetime, wanted.delay_notice
         )

@@ -71,7 +71,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One accepted MAIL … RCPT … DATA. utf8: SMTPUTF8 is needed to pass it on. return_full: RET=FULL."""
+    """One accepted MAIL … RCPT … DATA. utf8: SMTPUTF8 is needed to pass it on. return_full: RET=FULL.
+
+    seal_by: for which domain (A-labels) it is sealed when it leaves, "" for none.
+    """
 
     id: EnvelopeId
     sender: Path
@@ -82,6 +85,7 @@ class Envelope:
     utf8: bool = False
     return_full: bool = False
     envid: str | None = None
+    seal_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,19 @@ class Signed(Step, frozen=True, tag="signed"):
     algorithm: str
 
 
+class Sealed(Step, frozen=True, tag="sealed"):
+    """We sealed (ARC) what leaves, for the domain that sends it on; chain: what the seals before ours were worth, a word of RFC 8601."""
+
+    LAYER: ClassVar[str] = "application"
+    PROTOCOL: ClassVar[str] = "ARC"
+    RFC: ClassVar[str] = "RFC 8617 §5.1"
+
+    domain: str
+    selector: str
+    algorithm: str
+    chain: str
+
+
 class SenderRewritten(Step, frozen=True, tag="sender-rewritten"):
     """The message is sent on under a sender of ours, whose bounces we pass on to the real one."""
 
@@ -335,7 +348,7 @@ class Fetched(Step, frozen=True, tag="fetched"):
 
 AnyStep: TypeAlias = (
     Connected | Secured | Greeted | SignedIn | SenderGiven | RecipientGiven | ContentReceived | Authenticated | Stripped | Judged | Amended
-    | Signed | SenderRewritten | Appended | Deposited
+    | Signed | Sealed | SenderRewritten | Appended | Deposited
     | Queued | Committed | Refused | Leased | DnsAnswered | Dialled | RemoteReplied | Delivered | Deferred | Failed | Reported
     | Handled | Fetched
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from ekiden.base.clock import Clock, Millis
 from ekiden.base.errors import Damaged
 from ekiden.base.ids import AccountId, BlobId, EnvelopeId, id_text
 from ekiden.mail import journey
-from ekiden.mail.address import NULL_PATH, Path, format_path
+from ekiden.mail.address import NULL_PATH, Domain, Path, format_path
 from ekiden.mail.envelope import Blob, Envelope, Recipient
 from ekiden.mail.headers import USUAL, HeaderLimits, Headers, over_limits
 from ekiden.mail.trace import received, with_keyword
@@ -37,7 +37,6 @@ from ekiden.services.origins import UNASKED, Origin, Origins
 from ekiden.services.redirecting import redirected
 from ekiden.services.refusals import Refusals
 from ekiden.services.routing import Local, Refused, Remote, Route, Router
-from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
 from ekiden.services.submit import mend
 from ekiden.services.verdicts import note
@@ -102,7 +101,8 @@ class Arrivals:
 
     on_queued is called after a commit that put something into the queue; judging_s: what all policies of a message may take together,
     else it is put off with 451 4.4.5 (reliability.md §1.3, C8); changes hears which accounts to look at; hops: how many Received
-    fields make a loop (RFC 5321 §6.3: at least 100). router: where a policy may send mail instead.
+    fields make a loop (RFC 5321 §6.3: at least 100). router: where a policy may send mail instead. seals: what an alias sends
+    on is to be sealed when it leaves.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Arrivals:
         headers: HeaderLimits = USUAL,
         signing: Signing | None = None,
         forwarding: Forwarding | None = None,
-        sealing: Sealing | None = None,
+        seals: bool = False,
         router: Router | None = None,
         likenesses: Likenesses | None = None,
     ) -> None:
@@ -138,7 +138,7 @@ class Arrivals:
         self._headers = headers
         self._signing = signing
         self._forwarding = forwarding
-        self._sealing = sealing
+        self._seals = seals
         self._router = router
         self._refusals = Refusals(database, clock, world.log)
         self._likenesses = likenesses
@@ -236,8 +236,8 @@ class Arrivals:
         signatures = await self._signatures(incoming, prefix, raw)
         forward = await self._forward(incoming, placement, headers)
         prefix = forward.prefix + signatures + self._trace(incoming.envelope) + prefix
-        if forward.by is not None and self._sealing is not None:
-            prefix = await self._sealing.seal(prefix, raw, forward.by) + prefix
+        if self._seals and forward.by is not None and isinstance(forward.by.host, Domain):
+            forward = replace(forward, envelope=replace(forward.envelope, seal_by=forward.by.host.ascii))
         return forward, prefix
 
     async def _signatures(self, incoming: Incoming, top: bytes, raw: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ekiden.base.clock import Clock
 from ekiden.base.endpoint import Endpoint
@@ -24,6 +24,7 @@ from ekiden.mail.address import Ip, format_path, parse_address_literal
 from ekiden.mail.envelope import Body, Tls
 from ekiden.net.dial import Call, CallFailed, Sources, WouldCallOurselves, dial
 from ekiden.services.conversation import Context, Conversation, Failed, Manner, TlsFailed, converse
+from ekiden.services.sealing import Sealing
 from ekiden.smtp.client_events import MessageDone, Result
 from ekiden.smtp.replies import Reply, printable
 from ekiden.store.blob import BlobStore
@@ -95,6 +96,7 @@ class Attempts:
         context: Context,
         *,
         shuffle: Callable[[list[Mx]], None] = random.shuffle,
+        sealing: Sealing | None = None,
     ) -> None:
         self._settings = settings
         self._resolver = resolver
@@ -102,12 +104,19 @@ class Attempts:
         self._blobs = blobs
         self._context = context
         self._shuffle = shuffle
+        self._sealing = sealing
 
     async def attempt(self, batch: Batch, sendable: Sendable, reuse: Conversation | None = None) -> Attempted:
         """Try once. reuse: an idle conversation with the same next hop; it is taken over. Never raises for what hosts do."""
         tries = 1 + max(delivery.attempts for delivery in batch.deliveries)
         steps: list[journey.Step] = [journey.Leased(self._clock.now(), batch.next_hop, tries, len(batch.deliveries))]
         until = asyncio.get_running_loop().time() + self._settings.attempt_s
+        try:
+            sendable = await self._sealed(batch, sendable, steps)
+        except BaseException:
+            if reuse is not None:
+                reuse.drop("given up")
+            raise
         if reuse is not None and reuse.is_still_there():
             attempted = await self._hand_over(reuse, batch, sendable, steps, until, is_reused=True)
             if isinstance(attempted, Attempted):
@@ -209,6 +218,15 @@ class Attempts:
         steps.append(journey.Dialled(self._clock.now(), host, str(call.ip), call.port, call.took_ms))
         return call
 
+    async def _sealed(self, batch: Batch, sendable: Sendable, steps: list[journey.Step]) -> Sendable:
+        """With a seal on top, if there is to be one (ARC)."""
+        domain = batch.envelope.seal_by
+        if not domain or self._sealing is None:
+            return sendable
+        seal = await self._sealing.seal(sendable.prefix, self._content(sendable), domain)
+        steps += seal.steps
+        return replace(sendable, prefix=seal.fields + sendable.prefix) if seal.fields else sendable
+
     # ---- handing over -------------------------------------------------------------------------------
 
     async def _hand_over(
@@ -270,6 +288,14 @@ class Attempts:
             yield sendable.prefix + sendable.content
             return
         yield sendable.prefix
+        async for piece in self._content(sendable):
+            yield piece
+
+    async def _content(self, sendable: Sendable) -> AsyncIterator[bytes]:
+        """What lies below the prefix. Raises StoreError."""
+        if sendable.content is not None:
+            yield sendable.content
+            return
         at = 0
         while at < sendable.size:
             piece = await asyncio.to_thread(self._blobs.read, BlobId(sendable.blob_id or ""), at, _PIECE_BYTES)

@@ -88,6 +88,7 @@ def enqueue(
         return_full=int(envelope.return_full),
         envid=envelope.envid,
         peer=_peer_text(envelope.peer),
+        seal_by=envelope.seal_by,
     )
     row = tx.one(
         "delivery_insert",
@@ -256,6 +257,7 @@ def _envelope(row: Row, recipients: tuple[Recipient, ...]) -> Envelope:
         bool(integer(row, 5)),
         bool(integer(row, 6)),
         optional_text(row, 7),
+        string(row, 9),
     )
 
 

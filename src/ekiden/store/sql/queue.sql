@@ -1,11 +1,11 @@
 -- name: envelope_insert
 -- What goes with the copies in the queue; there already where another recipient brought it.
-INSERT INTO envelope (id, message_id, sender, received_at, body, utf8, return_full, envid, peer)
-VALUES (:id, :message, :sender, :received_at, :body, :utf8, :return_full, :envid, :peer) ON CONFLICT (id) DO NOTHING;
+INSERT INTO envelope (id, message_id, sender, received_at, body, utf8, return_full, envid, peer, seal_by)
+VALUES (:id, :message, :sender, :received_at, :body, :utf8, :return_full, :envid, :peer, :seal_by) ON CONFLICT (id) DO NOTHING;
 
 -- name: envelope_get
 -- One envelope.
-SELECT id, message_id, sender, received_at, body, utf8, return_full, envid, peer FROM envelope WHERE id = :id;
+SELECT id, message_id, sender, received_at, body, utf8, return_full, envid, peer, seal_by FROM envelope WHERE id = :id;
 
 -- name: delivery_insert
 -- One copy for one recipient.
