@@ -25,6 +25,7 @@ from ekiden.mail.trace import date_time
 from ekiden.services import timeline
 from ekiden.services.schedule import Schedule, longest_wait_ms
 from ekiden.store import queue
+from ekiden.store.database import Tx
 from ekiden.testing.clock import START, FakeClock
 from ekiden.testing.peers import HANG, ScriptedHost
 
@@ -95,6 +96,63 @@ def test_a_jump_while_the_server_is_stopped_gives_nothing_up(tmp_path: Path, day
         port = host.port
     with_courier(tmp_path, port, before)
     with_courier(tmp_path, port, after, now=START + 5 * 3_600_000 + days * 86_400_000)
+
+
+def test_what_was_reckoned_before_the_clock_was_set_back_and_written_after_it_waits_no_year(tmp_path: Path) -> None:
+    """An attempt that ends just then says when to try again by the clock as it was."""
+
+    async def work(post: Post) -> None:
+        await post.post("x@remote.test", id=ID)
+        await post.settle()
+        before = post.clock.now()
+        post.clock.jump(days=-365)
+        post.courier.wake()
+        await post.settle()
+        await _put_off(post, before + 300_000)
+        post.courier.wake()
+        await post.settle()
+        assert await _waits_ms(post) <= longest_wait_ms(Schedule())
+
+    with ScriptedHost() as host:
+        port = host.port
+    with_courier(tmp_path, port, work)
+
+
+def test_a_courier_that_sleeps_hears_within_minutes_that_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Though it fell asleep just when that happened, with the next try a year ahead."""
+
+    async def work(post: Post) -> None:
+        await post.post("x@remote.test", id=ID)
+        await post.settle()
+        beating = asyncio.create_task(post.courier.beat())
+        await _put_off(post, post.clock.now() + 365 * 86_400_000)
+        post.courier.wake()
+        await post.settle()
+        await post.clock.until_asleep(2)
+        post.clock.jump(days=-1)
+        await post.clock.run_for(seconds=125, sleepers=2)
+        assert await _waits_ms(post) <= longest_wait_ms(Schedule())
+        beating.cancel()
+
+    with ScriptedHost() as host:
+        port = host.port
+    with_courier(tmp_path, port, work)
+
+
+async def _put_off(post: Post, until: int) -> None:
+    """As an attempt does that does not know better."""
+
+    def work(tx: Tx) -> None:
+        (batch,) = queue.lease_due(tx, owner="me", now=Millis(2**62), until=Millis(1), count=1)
+        assert queue.again(tx, batch, batch.deliveries[0].id, Millis(until), "later")
+
+    await post.database.write(work)
+
+
+async def _waits_ms(post: Post) -> int:
+    (copy,) = await post.database.read(lambda tx: queue.of_envelope(tx, EnvelopeId(ID)))
+    assert copy.status == "due"
+    return copy.due_at - post.clock.now()
 
 
 @pytest.mark.parametrize("days", [1, 365])

@@ -47,6 +47,14 @@ def strace() -> Path:
     return Path(here) if here is not None else debian.fetch("strace", "strace").program("strace")
 
 
+def faketime() -> Path:
+    """The library that tells a program another time of day. Raises NotHere."""
+    found = debian.fetch("faketime", "libfaketime").root / "usr/lib" / debian.multiarch() / "faketime" / "libfaketime.so.1"
+    if not found.exists():
+        raise NotHere("libfaketime is not in the package that was unpacked")
+    return found
+
+
 @cache
 def tracing() -> str | None:
     """None if we may let system calls of our own children fail, else the reason why not."""
@@ -83,6 +91,7 @@ PEERS = {
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
     "unbound": Peer(("unbound",)),
+    "faketime": Peer(("libfaketime",)),
     "promtool": Peer(("prometheus",)),
     "publicsuffix": Peer(("publicsuffix",)),
     "libopendmarc": Peer(("libopendmarc2",)),

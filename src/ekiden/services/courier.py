@@ -43,6 +43,8 @@ _SPARE_S = 60  # of a lease, for recording what an attempt brought
 _RECORD_TRIES = 10
 _RECORD_PAUSE_S = 1.0
 _SET_BACK_MS = 60_000  # less is what clocks do when they are kept right
+_STILL_S = 120.0
+"""So long after the wall clock was set back, attempts may still record times that they have reckoned before."""
 _HEADER_BYTES = 262_144
 _NEXT_SUSPECT_S = 10.0
 """A process that lives so long after an attempt has begun is not going to die of it at once: the next suspect may begin."""
@@ -121,6 +123,7 @@ class Courier:
         self._ended: asyncio.Event | None = None  # while run() runs
         self._has_more = False
         self._wall_ahead: float | None = None  # of monotonic time, in milliseconds; None: waits have not been looked at yet
+        self._shortens_until = 0.0
 
     def wake(self) -> None:
         """Something may be due."""
@@ -164,6 +167,8 @@ class Courier:
     async def _beat(self) -> None:
         if self._counts_time:
             await ages.beat(self._ages, self._database, self._log)
+            if self._is_set_back(self._clock.now()):
+                self.wake()
 
     async def stop(self, grace_s: float = 10.0) -> None:
         """Take nothing new, give running attempts grace_s to end, then drop them; their leases run out."""
@@ -237,13 +242,18 @@ class Courier:
         return len(batches)
 
     async def _shorten_waits(self, now: Millis) -> None:
-        """At the start, and when the wall clock has been set back: nothing waits longer than the schedule says (C7)."""
-        ahead = now - 1000 * self._clock.monotonic()
-        if self._wall_ahead is None or ahead < self._wall_ahead - _SET_BACK_MS:
+        """At the start, and for a while when the wall clock has been set back: nothing waits longer than the schedule says (C7)."""
+        if self._is_set_back(now):
+            self._shortens_until = self._clock.monotonic() + _STILL_S
+        if self._wall_ahead is None or self._clock.monotonic() < self._shortens_until:
             latest = Millis(now + longest_wait_ms(self._settings.schedule))
             if shortened := await self._database.write(lambda tx: queue.not_later(tx, latest)):
                 self._log("waits-shortened", level="warning", copies=shortened)
-        self._wall_ahead = ahead
+        self._wall_ahead = now - 1000 * self._clock.monotonic()
+
+    def _is_set_back(self, now: Millis) -> bool:
+        """The wall clock, since waits have been looked at."""
+        return self._wall_ahead is not None and now - 1000 * self._clock.monotonic() < self._wall_ahead - _SET_BACK_MS
 
     def _open_lanes(self) -> None:
         settings = self._settings
@@ -287,6 +297,8 @@ class Courier:
                 await asyncio.wait({waking}, timeout=_LOOK_WHILE_BUSY_S)
                 return
             now = self._clock.now()
+            if self._is_set_back(now):  # while we looked: then due is no moment of this clock
+                return
             again = now + self._lease_ms  # by then, whoever died with a lease has lost it
             at = Millis(again if due is None else max(min(due, again), now + 1))
             sleeping = asyncio.get_running_loop().create_task(self._clock.sleep_until(at))
