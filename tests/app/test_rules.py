@@ -8,7 +8,8 @@ from pathlib import Path
 from ekiden.app.config import load
 from ekiden.app.rules import rules_of
 from ekiden.dns.dnsbl import Subject
-from ekiden.policy.score import WEIGHTS, Thresholds
+from ekiden.mail.findings import WEIGHTS
+from ekiden.policy.score import Thresholds
 from ekiden.testing.clock import FakeClock
 
 

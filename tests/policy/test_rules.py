@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ekiden.dns.dnsbl import parse_list
+from ekiden.mail.findings import WEIGHTS
 from ekiden.policy.rules import NO_LISTS, ListRule, Rules
-from ekiden.policy.score import WEIGHTS
 
 
 def test_a_list_has_a_finding_of_its_own() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.base.texts import catalogue
+from ekiden.mail.findings import WEIGHTS
 from ekiden.mail.journey import Reason
 from ekiden.mailauth.results import Evidence, Result
-from ekiden.policy.score import WEIGHTS, Finding, Level, Thresholds, add_up, comes_from_outside, of_hello, of_origin
+from ekiden.policy.score import Finding, Level, Thresholds, add_up, comes_from_outside, of_hello, of_origin
 
 FINDINGS = st.lists(st.builds(Finding, st.sampled_from(sorted(WEIGHTS))), max_size=20)
 

@@ -11,7 +11,7 @@ from ekiden.base.errors import BadValue
 from ekiden.base.settings import Problem, Setting
 from ekiden.dns.dnsbl import parse_codes
 from ekiden.mail.address import parse_domain
-from ekiden.policy.score import WEIGHTS, Thresholds
+from ekiden.mail.findings import JUNK, REFUSE, TAG, WEIGHTS
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,58}[a-z0-9])?")
 _MOST = 1000
@@ -61,9 +61,9 @@ class ListSettings:
 class ScoreSettings:
     """From how many points on something follows (builtin:score), and what is worth how many."""
 
-    tag: Annotated[int, Setting("From so many points on a message gets the field X-Ekiden-Score.", low=1, high=_MOST)] = Thresholds().tag
-    junk: Annotated[int, Setting("From so many on it is filed into Junk.", low=1, high=_MOST)] = Thresholds().junk
-    refuse: Annotated[int, Setting("From so many on it is refused with 550 5.7.1.", low=1, high=_MOST)] = Thresholds().refuse
+    tag: Annotated[int, Setting("From so many points on a message gets the field X-Ekiden-Score.", low=1, high=_MOST)] = TAG
+    junk: Annotated[int, Setting("From so many on it is filed into Junk.", low=1, high=_MOST)] = JUNK
+    refuse: Annotated[int, Setting("From so many on it is refused with 550 5.7.1.", low=1, high=_MOST)] = REFUSE
     weights: Annotated[
         Mapping[str, int],
         Setting(

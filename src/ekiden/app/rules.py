@@ -6,8 +6,9 @@ from ekiden.app.config import Config
 from ekiden.app.config_score import ListSettings
 from ekiden.base.clock import Clock
 from ekiden.dns.dnsbl import DnsList, ListHealth, Subject, parse_codes
+from ekiden.mail.findings import WEIGHTS
 from ekiden.policy.rules import ListRule, Lists, Rules
-from ekiden.policy.score import WEIGHTS, Thresholds
+from ekiden.policy.score import Thresholds
 
 
 def rules_of(config: Config, clock: Clock) -> Rules:

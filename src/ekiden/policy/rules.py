@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ekiden.dns.dnsbl import DnsList, ListHealth
-from ekiden.policy.score import WEIGHTS, Thresholds
+from ekiden.mail.findings import WEIGHTS
+from ekiden.policy.score import Thresholds
 
 
 @dataclass(frozen=True, slots=True)

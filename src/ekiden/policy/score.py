@@ -15,29 +15,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ekiden.dns.mx import is_public
+from ekiden.mail.findings import JUNK, REFUSE, TAG, WEIGHTS
 from ekiden.mail.journey import Reason
 from ekiden.mailauth.results import Evidence, Result
 
-WEIGHTS: Mapping[str, int] = {
-    "dmarc-reject": 100,
-    "dmarc-quarantine": 50,
-    "dmarc-fail": 20,
-    "spf-fail": 30,
-    "spf-softfail": 15,
-    "spf-permerror": 10,
-    "dkim-fail": 10,
-    "arc-fail": 5,
-    "nothing-passed": 10,
-    "iprev-fail": 15,
-    "helo-our-name": 60,
-    "helo-wrong-address": 30,
-    "helo-not-a-name": 20,
-    "helo-unknown": 15,
-    "bayes-99": 40,
-    "bayes-95": 30,
-    "bayes-80": 15,
-}
-"""Points of each finding. Only what the author's domain asks for itself (dmarc-reject) refuses a message alone."""
 _ABOUT = 120
 _FAILED = frozenset({Result.FAIL, Result.SOFTFAIL, Result.PERMERROR, Result.POLICY})
 _SAYS_WHO = frozenset({"spf", "dkim", "dmarc"})
@@ -57,9 +38,9 @@ class Level(IntEnum):
 class Thresholds:
     """From how many points on a message is marked, filed into Junk, refused."""
 
-    tag: int = 30
-    junk: int = 50
-    refuse: int = 100
+    tag: int = TAG
+    junk: int = JUNK
+    refuse: int = REFUSE
 
     def level(self, points: int) -> Level:
         """What so many points mean."""

@@ -19,13 +19,14 @@ from ekiden.dns.questions import Lookup, Zone
 from ekiden.dns.records import A, Ptr, Txt
 from ekiden.mail.address import parse_mailbox
 from ekiden.mail.envelope import Envelope, Peer, Recipient
+from ekiden.mail.findings import WEIGHTS
 from ekiden.mail.headers import parse_headers
 from ekiden.mail.journey import Reason
 from ekiden.policy.authentication import Ways
 from ekiden.policy.builtin.score import adds_up, decide
 from ekiden.policy.learned import Likeness
 from ekiden.policy.rules import NO_LISTS, ListRule, Lists, Rules
-from ekiden.policy.score import WEIGHTS, Finding, Level, add_up
+from ekiden.policy.score import Finding, Level, add_up
 from ekiden.policy.stage import MessageContext, World
 from ekiden.policy.verdict import Pass, Quarantine, Reject, Said, Tag, Verdict
 from ekiden.services.checks import Checks, Subject
