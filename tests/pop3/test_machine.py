@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ekiden.base import measures
 from ekiden.base.machine import Machine
-from ekiden.pop3.machine import (
+from ekiden.pop3.events import (
     Answered,
     AuthResponse,
     AuthStart,
@@ -20,13 +20,12 @@ from ekiden.pop3.machine import (
     Maildrop,
     MoreToSend,
     Pop3Event,
-    Pop3Server,
-    Pop3Settings,
     Quit,
     Retrieve,
     StartTls,
     Trouble,
 )
+from ekiden.pop3.machine import Pop3Server, Pop3Settings
 
 SETTINGS = Pop3Settings("pop.test")
 MESSAGES = [b"Subject: one\r\n\r\n.dot\r\n", b"Subject: two\r\n\r\nhello", b"Subject: three\r\n\r\n"]
@@ -183,11 +182,6 @@ def test_a_password_is_taken_as_it_is(line: bytes, password: bytes) -> None:
     server = new()
     server.receive(b"USER alice\r\n" + line + b"\r\n")
     assert events(server) == [Login("alice", password)]
-
-
-def test_names_and_passwords_do_not_show_in_a_log() -> None:
-    assert "pw" not in repr(Login("alice", b"pw"))
-    assert "pw" not in repr([AuthStart("PLAIN", b"pw"), AuthResponse(b"pw")])
 
 
 @pytest.mark.parametrize(("line", "said"), [

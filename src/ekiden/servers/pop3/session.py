@@ -22,7 +22,7 @@ from ekiden.base.machine import Machine
 from ekiden.mail.envelope import Peer
 from ekiden.net.connection import Connection, DeadlinePassed
 from ekiden.net.listener import Door
-from ekiden.pop3.machine import (
+from ekiden.pop3.events import (
     Answered,
     AuthResponse,
     AuthStart,
@@ -30,13 +30,12 @@ from ekiden.pop3.machine import (
     Maildrop,
     MoreToSend,
     Pop3Event,
-    Pop3Server,
-    Pop3Settings,
     Quit,
     Retrieve,
     StartTls,
     Trouble,
 )
+from ekiden.pop3.machine import Pop3Server, Pop3Settings
 from ekiden.pop3.multiline import LineCounter
 from ekiden.sasl.mechanism import Challenge, Mechanism, Proof
 from ekiden.services.login import LoginRefusal, SignedIn, count_login
