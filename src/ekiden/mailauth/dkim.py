@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ekiden.base.clock import Millis
 from ekiden.base.errors import BadValue
@@ -36,6 +37,7 @@ SIGNED = (
 )  # fmt: skip
 """Fields that are signed where they are there (RFC 6376 §5.4.1)."""
 
+_COUNTED = tuple(name.encode() for name in (*OVERSIGNED, *SIGNED))
 _MOST_OF_ONE_NAME = 20
 _LINE = 76
 _NOT_PLAIN = re.compile(r"[^!-:<>-~]")
@@ -218,8 +220,8 @@ class DkimSigner:
         for key in keys:
             if identity and not (below == key.domain or below.endswith("." + key.domain)):
                 raise BadValue("identity", identity, f"not of {key.domain}")
-        self._names = _to_sign(headers)
-        self._signed = b"".join(SignedFields(headers).pick([name.encode() for name in self._names], relaxed=True))
+        names, self._names = _to_sign(tuple([headers.count(name) for name in _COUNTED]))
+        self._signed = b"".join(SignedFields(headers).pick(names, relaxed=True))
         self._body = BodyHash()
 
     def update(self, raw: bytes, at: int = 0) -> None:
@@ -239,7 +241,7 @@ class DkimSigner:
         tags.append(times)
         if self._identity:
             tags.append(f"i={self._identity}")
-        tags.append("h=" + _folded(self._names))
+        tags.append("h=" + self._names)
         tags.append(f"bh={body_hash}")
         value = (" " + ";\r\n\t".join(tags) + ";\r\n\tb=").encode("ascii")
         signature = base64.b64encode(key.sign(self._signed + signature_field(b"DKIM-Signature", value, relaxed=True)))
@@ -256,13 +258,13 @@ def sign(
     return signer.fields()
 
 
-def _to_sign(headers: Headers) -> list[str]:
+@lru_cache(maxsize=256)
+def _to_sign(counts: tuple[int, ...]) -> tuple[tuple[bytes, ...], str]:
+    """The names of the fields to sign, and the same as h= has them. counts: how many there are of each name in _COUNTED."""
     names: list[str] = []
-    for name in OVERSIGNED:
-        names += [name] * (min(headers.count(name.encode()), _MOST_OF_ONE_NAME) + 1)
-    for name in SIGNED:
-        names += [name] * min(headers.count(name.encode()), _MOST_OF_ONE_NAME)
-    return names
+    for name, count in zip((*OVERSIGNED, *SIGNED), counts, strict=True):
+        names += [name] * (min(count, _MOST_OF_ONE_NAME) + (name in OVERSIGNED))
+    return tuple(name.encode() for name in names), _folded(names)
 
 
 def _folded(names: Sequence[str]) -> str:

@@ -288,14 +288,22 @@ class MessageResolver:
         self._most = most_questions
         self._waiting = 0
         self._since = 0.0
-        self._trail: list[Asked] = []
+        self._trail: list[Asked | tuple[Millis, Kept]] = []  # what is remembered together is taken apart when somebody looks
+        self._trail_steps = 0
         self.asked = 0
         self.left_out = 0
 
     @property
     def trail(self) -> tuple[Asked, ...]:
         """What was asked and answered so far, for the journey."""
-        return tuple(self._trail)
+        steps: list[Asked] = []
+        for each in self._trail:
+            if isinstance(each, Asked):
+                steps.append(each)
+            else:
+                at, kept = each
+                steps += [Asked(at, answer, 0, True, words) for answer, words in kept.told]
+        return tuple(steps[:MOST_ASKED_KEPT])
 
     async def resolve(self, lookup: Lookup[T]) -> T:
         """See dns.questions.Resolver. Several at once share the budget."""
@@ -366,18 +374,22 @@ class MessageResolver:
     def _note(self, answer: Answer, took_ms: int, *, remembered: bool = False) -> Answer:
         """Put a step into the trail; gives the answer as it stands there."""
         kept = answer if len(answer.records) <= MOST_RECORDS_KEPT else replace(answer, records=answer.records[:MOST_RECORDS_KEPT])
-        if len(self._trail) == MOST_ASKED_KEPT:
-            self.left_out += 1
-        else:
+        if self._has_room(1):
             self._trail.append(Asked(self._clock.now(), kept, took_ms, remembered))
         return kept
 
     def _note_kept(self, kept: Kept) -> None:
         """The same for all that a remembered outcome rests on."""
         measures.DNS_HITS.of().value += len(kept.told)
-        now, room = self._clock.now(), MOST_ASKED_KEPT - len(self._trail)
-        self._trail += [Asked(now, answer, 0, True, words) for answer, words in kept.told[:room]]
-        self.left_out += max(0, len(kept.told) - room)
+        if self._has_room(len(kept.told)):
+            self._trail.append((self._clock.now(), kept))
+
+    def _has_room(self, steps: int) -> bool:
+        """Whether any of so many steps more are still told; counts those that are not."""
+        room = MOST_ASKED_KEPT - self._trail_steps
+        self._trail_steps += min(steps, room)
+        self.left_out += max(0, steps - room)
+        return room > 0
 
 
 class _Cache:
