@@ -31,6 +31,7 @@ from ekiden.mail.journey import (
     SenderGiven,
     Step,
 )
+from ekiden.services.reasons import reason_in
 
 _TIME_COLUMN = 12
 _GAP = "  "
@@ -96,6 +97,7 @@ def sentence(step: Step, lang: str = "en") -> str:
     if isinstance(step, Authenticated):
         fields["about"] = step.about or "-"
         fields["method"] = _METHODS.get(step.method, (step.method, ""))[0]
+        fields["because"] = reason_in(step.because, lang)
     if isinstance(step, Amended):
         fields["what"] = _amendments(step.what, lang)
     if isinstance(step, Judged):
