@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import dkim
@@ -19,6 +20,7 @@ from ekiden.services.dmarc_inbox import reports_in
 from ekiden.services.keys import record_text
 from ekiden.store import accounts, dmarc
 from ekiden.store.dmarc import Detail, PolicyFound
+from ekiden.testing.dns import FakeZone, ServedZone
 from ekiden.testing.peers import Letter, ScriptedHost
 
 _MORE = """
@@ -36,11 +38,15 @@ _MAIL = Detail("192.0.2.1", "two.test", "two.test", "local.test", "none", True, 
 
 def test_a_report_goes_out_by_the_queue_and_what_comes_in_is_read_and_kept(tmp_path: Path) -> None:
     async def main(host: ScriptedHost) -> None:
-        settings = SETTINGS + _MORE.format(port=host.port)
-        async with open_house(tmp_path, ("mx",), settings) as running, asyncio.timeout(50):
+        zone = FakeZone({"_dmarc.local.test": ["TXT v=DMARC1; p=reject"]})
+        async with AsyncExitStack() as stack:
+            dns = await stack.enter_async_context(ServedZone(zone))
+            settings = 'policies = ["builtin:dmarc"]\n' + SETTINGS.replace("127.0.0.1:9", dns.address) + _MORE.format(port=host.port)
+            running = await stack.enter_async_context(open_house(tmp_path, ("mx",), settings))
+            await stack.enter_async_context(asyncio.timeout(50))
             house = running.house
             assert house.dmarc_counts is not None
-            (key,) = await give_keys(house, "local.test", "ed")
+            (key,) = await give_keys(house, "local.test", "ed", zone=zone)
             day = house.clock.now() // DAY_MS - 2
             policy = PolicyFound("v=DMARC1; p=reject; rua=mailto:r@two.test", "two.test", "treewalk")
             for _ in range(3):

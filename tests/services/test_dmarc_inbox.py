@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from tests.store.stores import NOW, a_message
 from ekiden.base.clock import Millis
 from ekiden.base.errors import StoreError
 from ekiden.base.ids import AccountId, EnvelopeId, MailboxId
+from ekiden.mail import journey
 from ekiden.mail.address import parse_mailbox
 from ekiden.mailauth.dmarc_report import AggregateReport, Published, Record, write_report
 from ekiden.mailauth.feedback import Feedback
 from ekiden.mailauth.tls_report import TlsReport
 from ekiden.services.dmarc_inbox import ReportInbox, reports_in
 from ekiden.services.routing import Router
-from ekiden.store import accounts, counters, dmarc, mailboxes, messages
+from ekiden.store import accounts, counters, dmarc, journeys, mailboxes, messages
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx, open_database
@@ -31,6 +32,16 @@ REPORT = AggregateReport(
     "Two", "a@two.test", "r1", 1000, 2000, Published("one.test", p="none"), (Record("192.0.2.1", 3, "none", "pass", "fail", "one.test"),)
 )
 TLS = b'{"date-range": {"start-datetime": "2026-01-01T00:00:00Z", "end-datetime": "2026-01-01T23:59:59Z"}, "policies": []}'
+
+
+CONNECTED = journey.Connected(NOW, "192.0.2.1", 4000, "mx")
+
+
+def said(method: str, result: str, about: str) -> journey.Step:
+    return journey.Authenticated(NOW, method, result, about)
+
+
+PROVED = (CONNECTED, said("dmarc", "pass", "header.from=two.test"))
 
 
 def mail(*files: bytes, kind: bytes = b"application/gzip") -> bytes:
@@ -73,7 +84,15 @@ class Scene:
     logged: list[str]
     number: int = 0
 
-    async def arrives(self, raw: bytes, to: str = "dmarc@one.test", folder: str = "INBOX", *, in_file: bool = False) -> EnvelopeId:
+    async def arrives(
+        self,
+        raw: bytes,
+        to: str = "dmarc@one.test",
+        folder: str = "INBOX",
+        *,
+        in_file: bool = False,
+        steps: Sequence[journey.Step] = PROVED,
+    ) -> EnvelopeId:
         self.number += 1
         message = a_message(self.number, raw)
         if in_file:
@@ -86,6 +105,7 @@ class Scene:
             box = mailboxes.named(tx, self.account, folder)
             assert box is not None
             messages.insert(tx, message)
+            journeys.begin(tx, message.id, steps)
             messages.deposit_all(tx, [messages.Copy(box.id, message.id, NOW, len(raw) + 60, to)])
 
         await self.database.write(work)
@@ -185,6 +205,32 @@ def test_hundreds_of_other_mails_are_passed_over(tmp_path: Path) -> None:
         assert await scene.inbox.look() == 1
         box = await scene.box()
         assert await scene.database.read(dmarc.looked) == {int(box.id): 451}
+
+    in_scene(tmp_path, work)
+
+
+@pytest.mark.parametrize(("steps", "counts"), [
+    (PROVED, True),
+    ((CONNECTED, said("dmarc", "fail", "header.from=two.test")), False),
+    ((CONNECTED, said("dmarc", "temperror", "header.from=two.test")), False),
+    ((CONNECTED, said("dkim", "pass", "header.d=evil.test"), said("dmarc", "none", "header.from=two.test")), False),
+    ((CONNECTED, said("dkim", "fail", "header.d=two.test"), said("dmarc", "none", "header.from=two.test")), False),
+    ((CONNECTED, said("dkim", "pass", "header.d=test"), said("dmarc", "none", "header.from=two.test")), False),
+    ((CONNECTED, said("dkim", "pass", "header.i=@two.test header.d=two.test"), said("dmarc", "none", "header.from=two.test")), True),
+    ((CONNECTED, said("dkim", "pass", "header.d=Two.test"), said("dmarc", "none", "header.from=mx.two.test")), True),
+    ((CONNECTED, said("dkim", "pass", "header.d=two.test"), said("dmarc", "fail", "header.from=two.test")), False),
+    ((CONNECTED, said("spf", "pass", "smtp.mailfrom=two.test")), False),
+    ((CONNECTED,), False),
+    ((CONNECTED, journey.SignedIn(NOW, "alice", "PLAIN")), True),
+    ((journey.ContentReceived(NOW, 100),), True),  # our own report
+])
+def test_only_reports_from_whom_they_say_count(tmp_path: Path, steps: tuple[journey.Step, ...], counts: bool) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.arrives(mail(packed()), steps=steps)
+        assert await scene.inbox.look() == int(counts)
+        assert (await scene.totals()).reports == int(counts)
+        assert scene.logged == ["dmarc-report-received" if counts else "dmarc-report-unproved"]
+        assert await scene.inbox.look() == 0
 
     in_scene(tmp_path, work)
 

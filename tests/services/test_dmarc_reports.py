@@ -8,8 +8,9 @@ import gzip
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from ekiden.mail.address import Path as MailPath
 from ekiden.mail.address import format_path, parse_mailbox
 from ekiden.mailauth.dmarc_report import NAMESPACE, Published, Reason, Sender, Signature, parse_report, write_report
 from ekiden.mailauth.report_archive import files_of, unpack
+from ekiden.mailauth.results import Result
 from ekiden.policy.stage import World
 from ekiden.services.arrive import Arrivals
 from ekiden.services.dmarc_counts import DAY_MS
@@ -344,6 +346,51 @@ def test_the_elements_stand_as_the_tables_of_rfc_9990_want_them() -> None:
             pattern = "".join(f"(?:{part.rstrip('?*+')} ){part[len(part.rstrip('?*+')):]}" for part in _ORDER[name])
             assert re.fullmatch(pattern, "".join(f"{part} " for part in parts)), (name, parts)
     assert seen == set(_ORDER)
+
+
+_POLICIES, _RESULTS = "none|quarantine|reject", "none|pass|fail|neutral|temperror|permerror"
+_VALUES = {
+    "feedback/version": "1\\.0", "date_range/begin": "[0-9]+", "date_range/end": "[0-9]+", "row/count": "[1-9][0-9]*",
+    "report_metadata/org_name": ".+", "report_metadata/email": ".+@.+", "report_metadata/report_id": "<?[^<>@ ]+(?:@[^<>@ ]+)?>?",
+    "report_metadata/generator": ".+", "policy_published/domain": ".+", "policy_published/discovery_method": "psl|treewalk",
+    "policy_published/p": _POLICIES, "policy_published/sp": _POLICIES, "policy_published/np": _POLICIES,
+    "policy_published/adkim": "r|s", "policy_published/aspf": "r|s", "policy_published/testing": "n|y",
+    "policy_published/fo": "[01ds](?::[01ds])*", "record/auth_results": "[ \\n]*",
+    "row/source_ip": "[0-9.]+|[0-9a-f:]+", "policy_evaluated/disposition": f"pass|{_POLICIES}",
+    "policy_evaluated/dkim": "pass|fail", "policy_evaluated/spf": "pass|fail",
+    "reason/type": "local_policy|mailing_list|other|policy_test_mode|trusted_forwarder", "reason/comment": ".+",
+    "identifiers/header_from": ".+", "identifiers/envelope_from": ".*", "identifiers/envelope_to": ".+",
+    "dkim/domain": ".+", "dkim/selector": ".+", "dkim/result": f"policy|{_RESULTS}",
+    "spf/domain": ".+", "spf/scope": "mfrom", "spf/result": f"softfail|{_RESULTS}",
+}  # fmt: skip
+"""What may stand in each; "scope" has one value only, for DMARC goes by MAIL FROM alone."""
+
+
+@pytest.mark.parametrize("result", [each.value for each in Result])
+def test_the_values_are_those_that_rfc_9990_knows(result: str) -> None:
+    """Whatever SPF and DKIM have said, and whatever became of the mail."""
+    signatures = (("two.test", "s", "pass"), ("x.test", "t", result if result != "softfail" else "fail"))
+    spf = ("two.test", result if result != "policy" else "neutral")
+    kinds = [
+        Detail("192.0.2.9", "two.test", "two.test", "one.test", done, aligned, False, spf, signatures, reasons)
+        for done in ("none", "quarantine", "reject")
+        for aligned in (True, False)
+        for reasons in ((), (("forwarded", "x"), ("mailing_list", ""), ("trusted_forwarder", "arc=pass"), ("local_policy", "t=y")))
+    ]
+    for policy in (POLICY, replace(POLICY, record="v=DMARC1; p=none; t=y; adkim=s; rua=mailto:a@two.test", method="psl")):
+        report = report_of(REPORTER, DAY, "two.test", policy, [*((kind, 1) for kind in kinds), (GOOD, 3), (BAD, 1), (KEPT, 2), (BELOW, 4)])
+        root = ET.fromstring(write_report(report))
+        seen = set()
+        for parent in root.iter():
+            assert parent.tag.startswith(f"{{{NAMESPACE}}}")
+            for element in parent:
+                if len(element) == 0:
+                    name = "/".join(each.tag.removeprefix(f"{{{NAMESPACE}}}") for each in (parent, element))
+                    seen.add(name)
+                    assert re.fullmatch(_VALUES[name], element.text or ""), (name, element.text)
+        assert seen == set(_VALUES)
+        for row in root.iter(f"{{{NAMESPACE}}}source_ip"):
+            ip_address(row.text or "")
 
 
 def test_twenty_thousand_kinds_of_mail_make_one_report_of_modest_size() -> None:

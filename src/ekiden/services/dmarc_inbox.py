@@ -2,6 +2,8 @@
 
 The mail itself is delivered like any other, before anybody looks whether it is a report: this work reads what is stored, notes in the
 transaction that keeps a report how far it has come, and changes no flag. Whatever is wrong with a report is a line in the log.
+Anybody can write a report, so one counts only if its mail has come from whom it says (RFC 9990 wants reports to pass DMARC): the
+journey knows what the checks found when it arrived.
 Source: RFC 9990, RFC 8460 §5, RFC 5965; row AX-25.
 """
 
@@ -15,6 +17,7 @@ from typing import NamedTuple
 from ekiden.base.clock import Millis, Timer
 from ekiden.base.errors import BadValue, Damaged, StoreError
 from ekiden.base.ids import AccountId, EnvelopeId, MailboxId, id_text
+from ekiden.mail import journey
 from ekiden.mail.address import Path, format_path
 from ekiden.mailauth.dmarc_report import AggregateReport, parse_report
 from ekiden.mailauth.feedback import Feedback, parse_feedback
@@ -23,7 +26,7 @@ from ekiden.mailauth.tls_report import TlsReport, parse_tls_report
 from ekiden.policy.stage import Log
 from ekiden.services.content import content_of
 from ekiden.services.routing import Local, Refused, Router
-from ekiden.store import counters, dmarc, mailboxes
+from ekiden.store import counters, dmarc, journeys, mailboxes
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import Changes
 from ekiden.store.database import Database, Tx
@@ -36,6 +39,7 @@ _LEASE = "dmarc-inbox"
 _LEASE_MS = 180_000
 _LOOK_S = 600.0
 _PAUSE_MS = 1000
+_NAMED = 5
 
 AnyReport = AggregateReport | Feedback | TlsReport
 
@@ -69,6 +73,34 @@ def _read(packed: bytes) -> AnyReport:
     if first[:100].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").startswith(b"{"):
         return parse_tls_report(whole(packed))
     return parse_report(chain([first], pieces))
+
+
+def unproved(steps: Sequence[journey.Step]) -> str:
+    """Why a mail may be from somebody else than it says; "" if it is not. steps: its journey.
+
+    Our own people and our own reports are known.
+    """
+    checked = [step for step in steps if isinstance(step, journey.Authenticated)]
+    dmarc_says = next((step for step in checked if step.method == "dmarc"), None)
+    if dmarc_says is None:
+        ours = any(isinstance(step, journey.SignedIn) for step in steps) or not any(isinstance(step, journey.Connected) for step in steps)
+        return "" if ours else "nobody has checked who sent it: no policy here asks for DMARC"
+    if dmarc_says.result == "pass":
+        return ""
+    author = _about(dmarc_says, "header.from")
+    if dmarc_says.result == "none" and author:  # its domain has no policy, but may have signed all the same
+        signers = [_about(step, "header.d") for step in checked if step.method == "dkim" and step.result == "pass"]
+        if any(_belong(signer, author) for signer in signers if signer):
+            return ""
+    return f"dmarc={dmarc_says.result} header.from={author}" + (f" ({dmarc_says.because})" if dmarc_says.because else "")
+
+
+def _about(step: journey.Authenticated, name: str) -> str:
+    return next((value for part in step.about.split(" ") for key, _, value in [part.partition("=")] if key == name), "").lower()
+
+
+def _belong(one: str, other: str) -> bool:
+    return one == other or one.endswith(f".{other}") or (other.endswith(f".{one}") and "." in one)
 
 
 class ReportInbox:
@@ -148,6 +180,10 @@ class ReportInbox:
         found = await self._open(mailbox, one)
         now = self._timer.now()
         reports = [report for report in found.reports if isinstance(report, AggregateReport)]
+        if reports and (because := unproved(await self._database.read(lambda tx: journeys.steps_of(tx, one.message)))):
+            by = [report.organisation for report in reports]
+            self._log("dmarc-report-unproved", level="warning", envelope=id_text(one.message), by=", ".join(by[:_NAMED]), because=because)
+            reports = []
 
         def work(tx: Tx) -> list[bool]:
             _look_on(tx, mailbox, one.uid)
