@@ -54,6 +54,17 @@ def test_a_record_of_another_kind_does_not_count() -> None:
         choose_record([b"p=AAAA", b"p=AAAA"], "rsa", "sha256")
 
 
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+@pytest.mark.parametrize("revoked", [b"v=DKIM1; p=", b"p=", b"v=DKIM1; k=ed25519; p=;", b"v=DKIM1; k=rsa; p= ;"])
+def test_an_empty_key_is_revoked_of_whatever_kind_it_was(kind: str, revoked: bytes) -> None:
+    """RFC 6376 §6.1.2: k= may have gone with the key. A key of that kind beside it is another matter."""
+    with pytest.raises(Unverified, match="revoked") as raised:
+        choose_record([revoked], kind, "sha256")
+    assert raised.value.result is Result.FAIL
+    if b"k=" not in revoked and kind == "ed25519":
+        assert choose_record([revoked, b"k=ed25519; p=BBBB"], kind, "sha256").data
+
+
 @pytest.mark.parametrize("key", [rsa_key(), ed_key()], ids=lambda key: key.algorithm)
 def test_what_a_key_signs_its_public_key_verifies(key: SigningKey) -> None:
     loaded = load_signing_key("one.test", "s", key.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))

@@ -206,6 +206,8 @@ def choose_record(values: Sequence[bytes], kind: str, hash_name: str) -> KeyReco
     if not found:
         raise Unverified(Result.PERMERROR, problem if values else "no key for the selector")
     fit = [record for record in found if record.kind == kind]
+    if not fit and any(not record.data for record in found):  # "p=" alone revokes a key of any kind (RFC 6376 §3.6.1, §6.1.2)
+        raise Unverified(Result.FAIL, "the key was revoked")
     if not fit:
         raise Unverified(Result.PERMERROR, "the key is of another kind than the signature")
     if len(fit) > 1:
