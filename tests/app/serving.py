@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.peers.process import free_port
 from tests.store.stores import NOW, in_one
 
 from ekiden.sasl.passwords import Passwords
@@ -19,13 +20,6 @@ from ekiden.store import accounts
 from ekiden.testing.certificates import make_certificate
 
 WAIT_S = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Serving:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.app.serving import free_port
+from tests.peers.process import free_port
 
 from ekiden.app.config import Config, load
 from ekiden.app.sockets import Holder, open_all, stop_listening, take_inherited

@@ -7,7 +7,7 @@ import selectors
 import time
 from pathlib import Path
 
-from tests.app.serving import free_port
+from tests.peers.process import free_port
 
 from ekiden.app.config import load, show
 from ekiden.app.data_dir import outwait_former

@@ -61,5 +61,6 @@ def test_however_often_it_is_killed_all_counters_stay_at_zero(
         print(f"{len(struck)} kills ({', '.join(struck)}): {verdict}")
         assert verdict.is_clean, f"EKIDEN_SEED={seed}\n{verdict}"
         assert verdict.acknowledged > 50
+        run.open_because_of(len(struck), verdict)
         server.said_nothing_bad()
         server.stop()

@@ -48,6 +48,7 @@ def _killed(
                 time.sleep(0.5)
                 everybody.calm()
                 verdict = everybody.verdict()
+                everybody.open_because_of(kills, verdict)
             server.stop()
         finally:
             run.end(server)

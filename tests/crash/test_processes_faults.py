@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.app.serving import Serving, free_port
+from tests.app.serving import Serving
 from tests.crash.hammer import Hammer
+from tests.peers.process import free_port
 from tests.store.stores import in_one
 
 from ekiden.store import mailboxes

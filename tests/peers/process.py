@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 RUNNING: list[Daemon] = []  # whose logs are shown beside a failed test
 
+_PARTS, _PART = 20, 1_000
 _given: set[int] = set()
 
 
@@ -20,12 +24,11 @@ def free_port() -> int:
     """A loopback port, free for TCP and UDP just now and not given out before by this process.
 
     Below the range that the kernel takes for outgoing connections, and from a part of it that belongs to this
-    test process alone, so that two of them never race for one.
+    test process alone, so that two of them never race for one: not while a server is down between two starts either.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw9")
-    lowest = 10_000 + 2_000 * (int(worker.removeprefix("gw")) % 10)
+    lowest = _own_part()
     while True:
-        port = random.randrange(lowest, lowest + 2_000)
+        port = random.randrange(lowest, lowest + _PART)
         if port in _given:
             continue
         try:
@@ -36,6 +39,23 @@ def free_port() -> int:
             continue
         _given.add(port)
         return port
+
+
+@cache
+def _own_part() -> int:
+    """The first port of a part that no other test process of this machine has: its lock file is locked as long as we live."""
+    for part in range(_PARTS):
+        try:
+            fd = os.open(Path(tempfile.gettempdir()) / f"ekiden-test-ports-{part}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:  # somebody else's
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            continue
+        return 10_000 + _PART * part
+    raise AssertionError(f"{_PARTS} test processes run on this machine already, and there are no ports for another one")
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.app.calls import Calls
-from tests.app.serving import Serving, free_port, serving
+from tests.app.serving import Serving, serving
+from tests.peers.process import free_port
 
 
 def _bench(server: Serving, *words: str) -> subprocess.CompletedProcess[str]:

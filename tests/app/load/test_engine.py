@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from tests.app.load.scripted import scripted
-from tests.app.serving import free_port, serving
+from tests.app.serving import serving
 from tests.peers import catalogue
-from tests.peers.process import Daemon
+from tests.peers.process import Daemon, free_port
 
 from ekiden.app.load.engine import Load, LoadFailed, Plan, Result, auth_plain
 from ekiden.app.load.talker import Manner

@@ -5,10 +5,10 @@ Source: reliability.md §3.1 (run).
 
 from __future__ import annotations
 
-import contextlib
 import imaplib
 import smtplib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tests.crash.ledger.writing import Heard, Ledger, Line
@@ -16,25 +16,31 @@ from tests.crash.ledger.writing import Heard, Ledger, Line
 BROKEN = (OSError, smtplib.SMTPException, imaplib.IMAP4.error)
 """What a connection may end with when the server dies."""
 _PER_CONNECTION = 50
-_MOST_RECIPIENTS = 5
+MOST_RECIPIENTS = 5
 
 Kinds = Sequence[tuple[str, ...]]
 """Each kind is a choice of addresses of which a message has one at most: two of them would share a mailbox, and so a copy."""
 
 
 class Client(threading.Thread):
-    """Talks until it is told to stop; begins anew when its connection breaks. failure: a bug of the test, or None."""
+    """Talks until it is told to stop; begins anew when its connection breaks. failure: a bug of the test, or None.
+
+    ends: what its connections broke by, and how often.
+    """
 
     def __init__(self, name: str, stop: threading.Event) -> None:
         super().__init__(name=name, daemon=True)
         self.stop_asked = stop
         self.failure: BaseException | None = None
+        self.ends: Counter[str] = Counter()
 
     def run(self) -> None:
         try:
             while not self.stop_asked.is_set():
-                with contextlib.suppress(*BROKEN):
+                try:
                     self.talk()
+                except BROKEN as error:
+                    self.ends[f"{type(error).__name__}: {error}"[:100]] += 1
                 self.stop_asked.wait(0.02)
         except BaseException as error:  # a bug of the test must not look like a quiet client
             self.failure = error
@@ -75,7 +81,7 @@ class Sender(Client):
 
     def _send(self, client: smtplib.SMTP) -> None:
         dice = self.ledger.dice
-        kinds = dice.sample(self._kinds, dice.randint(1, min(_MOST_RECIPIENTS, len(self._kinds))))
+        kinds = dice.sample(self._kinds, dice.randint(1, min(MOST_RECIPIENTS, len(self._kinds))))
         line, message = self.ledger.next_message(tuple(dice.choice(kind) for kind in kinds))
         code, answer = client.mail(self._sender)
         if code != 250:

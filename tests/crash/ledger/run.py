@@ -13,13 +13,14 @@ import shutil
 import smtplib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from tests.crash.ledger import collect
-from tests.crash.ledger.clients import BROKEN, Client, Kinds, Sender
+from tests.crash.ledger.clients import BROKEN, MOST_RECIPIENTS, Client, Kinds, Sender
 from tests.crash.ledger.readers import Keeper, judge_imap, read_events
 from tests.crash.ledger.verdict import Copy, Verdict, judge_copies
 from tests.crash.ledger.writing import OFTEN, Heard, Ledger, Notes, read_message, read_states
@@ -37,6 +38,8 @@ GOES_AWAY_EACH = 25
 """Each so many messages the remote host takes one and ends the connection."""
 _TAKEN = "250 2.0.0 taken"
 _QUIET_S = 40.0
+_ENDS_EACH = 2
+"""A fault may end two connections of a client: one to a worker, and one to an orphan, which lives a moment longer."""
 
 
 def remote_addresses(ip: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -189,6 +192,12 @@ class Run:
         for client in self.clients:
             client.join(30)
         self._notes.close()
+
+    def open_because_of(self, faults: int, verdict: Verdict) -> None:
+        """AssertionError if more went unanswered than faults can explain: a server that just hangs up loses nothing, and is no good."""
+        limit = faults * len(self.senders) * MOST_RECIPIENTS * _ENDS_EACH
+        ends = sum((client.ends for client in self.clients), Counter[str]())
+        assert verdict.open <= limit, f"{verdict.open} unanswered after {faults} faults; connections ended by {ends.most_common(20)}"
 
     def look(self) -> None:
         """Once it answers, keep the numbers of all mailboxes."""
