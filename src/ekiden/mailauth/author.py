@@ -67,6 +67,8 @@ class Author:
 
 # A tab and the line ends of a fold are fine; headers hold no other line end.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
+# Others hold an encoded word ("a@=?utf-8?q?bank.test?="), which some programs decode and show, or what some take for the end of a name.
+_ASKED_FOR = re.compile(r"[a-z0-9._-]+")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=")
 
 
@@ -124,6 +126,6 @@ def _domain_of(address: Address) -> tuple[str, AuthorProblem | None]:
     except BadValue:
         name = address.domain.lower()
         # Names with "_" are no host names, but there is mail from them, and the DNS can be asked about them.
-        if name.isascii() and is_askable(name) and "xn--" not in name:
+        if _ASKED_FOR.fullmatch(name) and is_askable(name) and "xn--" not in name:
             return name, problem
         return "", AuthorProblem.BAD_DOMAIN
