@@ -89,6 +89,7 @@ def test_each_reason_is_told_in_each_language(lang: str) -> None:
         ("no key record: p= is not base64", "鍵のレコードではありません: p=がbase64ではありません"),
         ("one.test. TXT: SERVFAIL", "one.test. TXTの答えが得られません: SERVFAIL"),
         ("the record of one.test: mechanism 'ip5:1': unknown", "one.testのレコードに誤りがあります: 機構'ip5:1'を知りません"),
+        ("dmarc=fail one.test: no policy published", "dmarc=fail one.test: ポリシーは公開されていません"),
         ("words by somebody else", "words by somebody else"),
         ("", ""),
     ],

@@ -16,7 +16,8 @@ _PREFIX = "reason."
 _PLACE = re.compile(r"\{([a-z]+)\}")
 _PARTS = {
     "number": "[0-9]+", "most": "[0-9]+", "tag": "[a-z]+", "ip": "[0-9a-f.:]+", "type": "[A-Z]+", "part": "seal|message signature",
-    "claim": "cv=[a-z]+", "policy": "[a-z]+=[a-z]+", "author": "[^ ,]+", "name": "[^ ]+", "field": "ARC-[A-Za-z-]+", "range": "1 to [0-9]+",
+    "claim": "cv=[a-z]+", "word": "[a-z]+",
+    "policy": "[a-z]+=[a-z]+", "author": "[^ ,]+", "name": "[^ ]+", "field": "ARC-[A-Za-z-]+", "range": "1 to [0-9]+",
     "quoted": "'.*'|\".*\"",
 }  # fmt: skip
 _ANY = ".+"  # rest, way, because

@@ -97,6 +97,7 @@ def sentence(step: Step, lang: str = "en") -> str:
     if isinstance(step, Authenticated):
         fields["about"] = step.about or "-"
         fields["method"] = _METHODS.get(step.method, (step.method, ""))[0]
+    if isinstance(step, (Authenticated, Judged)):
         fields["because"] = reason_in(step.because, lang)
     if isinstance(step, Amended):
         fields["what"] = _amendments(step.what, lang)
