@@ -162,7 +162,7 @@ def _who(cli: Cli, name: str | None) -> str:
 
 
 def _side(probability: float) -> str:
-    return (Side.SPAM if probability > 0.5 else Side.HAM).value
+    return "spam" if probability > 0.5 else "ham"
 
 
 def _tell(cli: Cli, account: AccountId) -> None:

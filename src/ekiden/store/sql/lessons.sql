@@ -6,13 +6,13 @@ ON CONFLICT (account_id, message_id) DO UPDATE SET side = excluded.side;
 -- name: lessons_between
 -- The same of all messages of a range.
 INSERT INTO lesson (account_id, message_id, side)
-SELECT DISTINCT :account, message_id, :side FROM entry WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last
+SELECT :account, message_id, :side FROM entry WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last
 ON CONFLICT (account_id, message_id) DO UPDATE SET side = excluded.side;
 
 -- name: lessons_marked
 -- The same of those that carry one keyword and not the other.
 INSERT INTO lesson (account_id, message_id, side)
-SELECT DISTINCT :account, message_id, :side FROM entry
+SELECT :account, message_id, :side FROM entry
 WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last
   AND INSTR(' ' || LOWER(keywords) || ' ', :with) > 0 AND INSTR(' ' || LOWER(keywords) || ' ', :without) = 0
 ON CONFLICT (account_id, message_id) DO UPDATE SET side = excluded.side;
