@@ -91,6 +91,7 @@ PEERS = {
     "knot": Peer(("knot",)),
     "dnsmasq": Peer(("dnsmasq-base",)),
     "unbound": Peer(("unbound",)),
+    "rbldnsd": Peer(("rbldnsd",)),
     "faketime": Peer(("libfaketime",)),
     "promtool": Peer(("prometheus",)),
     "publicsuffix": Peer(("publicsuffix",)),

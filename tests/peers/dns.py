@@ -156,6 +156,33 @@ class Dnsmasq:
         self._daemon.stop()
 
 
+class Rbldnsd:
+    """rbldnsd, with which most block lists are served. lists: zone → (kind of data, its lines), as its manual has them."""
+
+    def __init__(self, directory: Path, *, port: int, lists: Mapping[str, tuple[str, Iterable[str]]]) -> None:
+        tree = catalogue.tree("rbldnsd")
+        self.version = tree.versions["rbldnsd"]
+        directory.mkdir(parents=True, exist_ok=True)
+        zones = []
+        for number, (zone, (kind, lines)) in enumerate(lists.items()):
+            (directory / f"{number}.list").write_text("\n".join(lines) + "\n")
+            zones.append(f"{zone}:{kind}:{number}.list")
+        directory.chmod(0o755)
+        owner = f"{os.geteuid() or 65_534}:{os.getegid() or 65_534}"  # it does not want to be root, and is in its directory before
+        self._daemon = Daemon(
+            "rbldnsd",
+            [tree.program("rbldnsd"), "-n", "-w", directory, "-b", f"127.0.0.1/{port}", "-u", owner, *zones],
+            log=directory / "rbldnsd.log",
+            env=tree.environment(),
+        )
+        probe = f"2.0.0.127.{next(iter(lists))}"
+        self._daemon.wait_for(lambda: _answers(None, "127.0.0.1", port, probe), "it answers")
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()
+
+
 class Unbound:
     """Unbound: a resolver that validates, with zones of its own and zones for which it asks others.
 
