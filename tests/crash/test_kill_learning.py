@@ -87,7 +87,7 @@ def _to_the_end(server: Failing) -> Iterator[imaplib.IMAP4]:
     client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.trusted(), timeout=30)
     try:
         client.login(server.address("alice"), server.settings.password)
-        client.sock.settimeout(3)
+        client.sock.settimeout(1.5)
         yield client
     except (imaplib.IMAP4.error, OSError):
         pass
