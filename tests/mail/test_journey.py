@@ -6,7 +6,7 @@ import pytest
 
 from ekiden.base.clock import Millis
 from ekiden.base.errors import BadValue
-from ekiden.mail.journey import Deferred, Deposited, Queued, Step, decode_steps, encode_steps
+from ekiden.mail.journey import Deferred, Deposited, Judged, Queued, Reason, Step, decode_steps, encode_steps
 
 
 def test_steps_come_back_as_they_were() -> None:
@@ -17,6 +17,13 @@ def test_steps_come_back_as_they_were() -> None:
     ]
     assert decode_steps(encode_steps(steps)) == steps
     assert decode_steps(encode_steps([])) == []
+
+
+def test_reasons_are_kept_and_rows_from_before_there_were_any_are_read() -> None:
+    judged = Judged(Millis(1), "builtin:score", "message", "tag", "X-A", (Reason("spf-fail", 30, "a.test"), Reason("listed-x", -5)))
+    assert decode_steps(encode_steps([judged])) == [judged]
+    old = b'[{"step":"judged","at":1,"policy":"builtin:dmarc","stage":"message","verdict":"reject","because":"x"}]'
+    assert decode_steps(old) == [Judged(Millis(1), "builtin:dmarc", "message", "reject", "x")]
 
 
 @pytest.mark.parametrize("row", [b"", b"{}", b'[{"type":"nobody-knows"}]', b"[1]", b"\xff"])

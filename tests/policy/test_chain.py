@@ -7,11 +7,13 @@ from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from ipaddress import IPv4Address
 
+from ekiden.base.ids import AccountId
 from ekiden.dns.questions import Lookup
 from ekiden.mail.envelope import Peer
-from ekiden.policy.chain import NO_OPINION, Chain
+from ekiden.mail.journey import Reason
+from ekiden.policy.chain import NO_OPINION, Chain, folder_of
 from ekiden.policy.stage import Context, Policy, Stage, World
-from ekiden.policy.verdict import Defer, Discard, Quarantine, Reject, Tag, Verdict
+from ekiden.policy.verdict import Defer, Discard, Pass, Quarantine, Reject, Said, Tag, Verdict
 from ekiden.smtp.replies import LOCAL_ERROR, NOT_ALLOWED
 from ekiden.testing.clock import FakeClock
 
@@ -72,6 +74,36 @@ def test_tags_add_up_and_the_first_quarantine_stays() -> None:
     assert judged.quarantine == first
     assert [tag.field for tag in judged.tags] == [b"X-A", b"X-B"]
     assert len(judged.opinions) == 4
+
+
+def test_a_policy_may_say_several_things_at_once() -> None:
+    tag, reason = Tag(b"X-A", b"1"), Reason("spf-fail", 30)
+    both = (Quarantine("some", only=frozenset({AccountId(1)}), reasons=(reason,)), tag)
+
+    async def judge(context: Context) -> Said:
+        return both
+
+    policies = [Policy("a", Stage.SENDER, judge), _policy("b", Pass("nothing"), []), _policy("c", Quarantine("all", "Elsewhere"), [])]
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    judged = asyncio.run(Chain(policies, asyncio.timeout).ask(Stage.SENDER, context))
+    assert [opinion.policy for opinion in judged.opinions] == ["a", "a", "b", "c"]
+    assert (judged.refusal, judged.tags, judged.quarantine) == (None, (tag,), both[0])
+    assert [folder_of(judged.quarantines, AccountId(account)) for account in (1, 2)] == ["Junk", "Elsewhere"]
+    assert folder_of(judged.quarantines[:1], AccountId(2)) == ""
+    assert folder_of((), AccountId(1)) == ""
+
+
+def test_a_refusal_among_several_ends_the_stage() -> None:
+    refusal = Reject(NOT_ALLOWED, "because")
+
+    async def judge(context: Context) -> Said:
+        return (Tag(b"X-A", b"1"), refusal, Tag(b"X-B", b"1"))
+
+    asked: list[str] = []
+    context = Context(Peer(IPv4Address("192.0.2.1"), 1234, "mx"), _world())
+    chain = Chain([Policy("a", Stage.SENDER, judge), _policy("b", None, asked)], asyncio.timeout)
+    judged = asyncio.run(chain.ask(Stage.SENDER, context))
+    assert (judged.refusal, [tag.field for tag in judged.tags], asked) == (refusal, [b"X-A"], [])
 
 
 def test_a_discard_stays_while_others_are_still_asked() -> None:
