@@ -6,9 +6,13 @@ import asyncio
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from tests.services.houses import Running, in_house, stored
+import pytest
+from tests.services.houses import SETTINGS, Running, in_house, open_house, stored
 
 from ekiden.base.errors import StoreError
+from ekiden.base.ids import AccountId
+from ekiden.dns.questions import Finding, ask_anyhow
+from ekiden.dns.records import A
 from ekiden.mail import journey
 from ekiden.mail.address import Domain
 from ekiden.mail.address import Path as MailPath
@@ -20,6 +24,7 @@ from ekiden.services.arrive import Incoming, place
 from ekiden.services.routing import Refused, Remote
 from ekiden.smtp.replies import NOT_ALLOWED, Reply, named
 from ekiden.store import journeys
+from ekiden.testing.dns import FakeZone, ServedZone
 
 RAW = b"Subject: s\r\n\r\nbody\r\n"
 ALICE = MailPath("alice", Domain("local.test"))
@@ -141,3 +146,37 @@ def test_remote_copies_are_one_an_address() -> None:
     envelope = Envelope(1, ALICE, (Recipient(ALICE), Recipient(path)), Peer(IPv4Address(1), 1, "mx"), 0)  # type: ignore[arg-type]  # plain numbers as ids
     placed = place(envelope, ((Remote(path, "out.test"),), (Remote(path, "out.test"),)))
     assert [(recipient.path, route.next_hop) for recipient, route in placed.remote] == [(path, "out.test")]
+
+
+@pytest.mark.parametrize("account", [None, AccountId(7)], ids=["from outside", "from our own people"])
+def test_what_policies_ask_of_the_dns_has_one_budget_and_is_told(tmp_path: Path, account: AccountId | None) -> None:
+    """Row DN-14: no message asks for more than thirty answers, however its policies ask."""
+
+    async def main() -> None:
+        zone = FakeZone({f"n{number}.test": ["A 192.0.2.1"] for number in range(40)})
+        async with ServedZone(zone) as served:
+            settings = SETTINGS.replace("127.0.0.1:9", served.address)
+            async with open_house(tmp_path, (), settings) as running, asyncio.timeout(60):
+                found: list[Finding] = []
+
+                async def curious(context: Context) -> Verdict | None:
+                    for _ in range(20):
+                        found.append((await context.dns.resolve(ask_anyhow(A, f"n{len(found)}.test"))).finding)
+                    return Tag(b"X-Asked", b"yes")
+
+                house = running.house
+                routes = await house.router.route(ALICE, relay=False)
+                assert not isinstance(routes, Refused)
+                peer = Peer(IPv4Address("192.0.2.1"), 5, "submission" if account else "mx", hello="c.test", account=account)
+                envelope = Envelope(house.ids.envelope_id(), ALICE, (Recipient(ALICE),), peer, house.clock.now())
+                intake = house.intakes.begin()
+                await intake.add(RAW)
+                chain = Chain([Policy(name, Stage.MESSAGE, curious) for name in ("one.py:a", "two.py:b")], asyncio.timeout)
+                assert (await house.arrivals.arrive(Incoming(envelope, (routes,), []), intake, chain)).code == 250
+                assert (found[:30], found[30:]) == ([Finding.FOUND] * 30, [Finding.FAILED] * 10)
+                steps = await house.database.read(lambda tx: journeys.steps_of(tx, envelope.id))
+                told = [step for step in steps if isinstance(step, journey.DnsAnswered)]
+                assert [step.question for step in told] == [f"n{number}.test. A" for number in range(40)]
+                assert "too many questions" in told[-1].answer
+
+    asyncio.run(main())

@@ -317,7 +317,7 @@ class Arrivals:
     def _listings(self, origin: Origin, envelope: Envelope, headers: Headers, raw: bytes) -> Listings:
         """What lists in the DNS have of a message from outside, if any list is to be asked."""
         lists = self._world.rules.lists
-        if lists is None or origin.dns is None:
+        if lists is None or origin.dns is None or not origin.checks.applies:
             return NO_LISTS
         return MessageListings(lists, envelope, headers, raw, origin.checks.author.domain, origin.dns)
 

@@ -141,8 +141,7 @@ class Origins:
 
     def begin(self, envelope: Envelope, headers: Headers, raw: bytes) -> Origin:
         """For one message; nothing is asked before a policy wants to know. Our own people and our own reports are not checked."""
-        peer = envelope.peer
+        peer, dns = envelope.peer, self._resolvers.for_message()
         if peer.account is not None or peer.listener == "house":
-            return UNASKED
-        dns = self._resolvers.for_message()
+            return Origin(NOT_ASKED, dns)  # what an operator's policies ask has one budget and is told, too
         return Origin(Checks(self._ways, Subject(envelope, headers, raw, envelope.received_at), dns), dns)
