@@ -10,11 +10,8 @@ import pytest
 from tests.services.houses import SETTINGS, Running, open_house
 from tests.services.test_arrive import arrive_outside
 
-from ekiden.app.config import load
-from ekiden.app.wiring import DOORS, House
 from ekiden.base.errors import ConfigError
 from ekiden.store import queue
-from ekiden.testing.certificates import make_certificate
 
 POLICIES = '''
 from ekiden.policy import NOT_ALLOWED, Quarantine, RecipientContext, MessageContext, Reject, Verdict, message, recipient
@@ -87,21 +84,3 @@ def test_outgoing_mail_can_be_held(tmp_path: Path) -> None:
             return [each.status for each in await running.house.database.read(queue.waiting)]
 
     assert asyncio.run(main()) == ["held"]
-
-
-def test_every_kind_of_listener_has_a_door_and_others_have_none(tmp_path: Path) -> None:
-    make_certificate(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    (tmp_path / "ekiden.toml").write_text(SETTINGS)
-
-    async def main() -> None:
-        house = House(load(tmp_path / "ekiden.toml", {}), lambda event, **fields: None)
-        try:
-            for name in DOORS:
-                assert house.door(name).name == name
-            with pytest.raises(ConfigError):
-                house.door("gopher")
-        finally:
-            await house.stop()
-            house.close()
-
-    asyncio.run(main())

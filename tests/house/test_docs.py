@@ -8,7 +8,8 @@ import re
 import pytest
 from tests.house.source import PACKAGE, PROJECT, modules, tree
 
-from ekiden.app import config, metrics_page, wiring
+from ekiden.app import config, metrics_page
+from ekiden.app.doors import DOORS
 from ekiden.app.settings_page import page
 from ekiden.services.explain import explain
 from ekiden.smtp import replies
@@ -51,10 +52,9 @@ def test_every_setting_is_used_by_the_program() -> None:
     users = [file for file in (PACKAGE / "app").rglob("*.py") if file.name not in ("config.py", "settings_page.py")]
     program = "\n".join(file.read_text("utf-8") for file in users)
     known = [entry.place for entry in config.settings() if entry.kind not in ("table", "tables") and entry.place != ("store", "url")]
-    doors = wiring.DOORS
-    idle = [".".join(place) for place in known if place[-1] not in doors and not re.search(rf"\.{place[-1]}\b", program)]
+    idle = [".".join(place) for place in known if place[-1] not in DOORS and not re.search(rf"\.{place[-1]}\b", program)]
     assert idle == []
-    assert {place[-1] for place in known if place[0] == "listeners"} == {*doors, "metrics"}
+    assert {place[-1] for place in known if place[0] == "listeners"} == {*DOORS, "metrics"}
 
 
 def test_every_cited_rfc_is_in_the_table() -> None:

@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import secrets
-import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ekiden.app.channel import Tell, nobody
-from ekiden.app.clock import SystemClock, boot_id
+from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
 from ekiden.app.data_dir import vault_of
+from ekiden.app.doors import Behind
+from ekiden.app.outbound import attempt_settings, courier_settings
 from ekiden.app.pressure import Pressure
 from ekiden.app.roles import EVERYTHING, Role
 from ekiden.app.rules import rules_of
@@ -29,34 +30,22 @@ from ekiden.app.ways import ways_of
 from ekiden.base.endpoint import Endpoint
 from ekiden.base.errors import ConfigError, StoreError
 from ekiden.base.ids import AccountId, IdMaker
-from ekiden.base.machine import Machine
-from ekiden.dns.mx import is_public
-from ekiden.imap import machine as imap_machine
 from ekiden.mail.address import Ip, parse_mailbox
 from ekiden.mail.address import Path as MailPath
 from ekiden.mail.headers import HeaderLimits
-from ekiden.net.dial import OwnListeners, Sources
+from ekiden.net.dial import OwnListeners
 from ekiden.net.listener import Door
 from ekiden.net.resolver import DnsResolver, ResolverSettings, system_servers
 from ekiden.net.tls import Certificate, client_context
 from ekiden.policy.chain import Chain
 from ekiden.policy.loader import load as load_policies
-from ekiden.policy.stage import Log, World
-from ekiden.pop3.machine import Pop3Settings
-from ekiden.sasl import offers
+from ekiden.policy.stage import Log, Policy, World
 from ekiden.sasl.passwords import Passwords
-from ekiden.servers.imap import session as imap
-from ekiden.servers.imap.session import ImapServices, Seats
-from ekiden.servers.imap.table import command_table
-from ekiden.servers.pop3 import session as pop3
-from ekiden.servers.pop3.session import Pop3Services
-from ekiden.servers.smtp import mx, submission
-from ekiden.servers.smtp.session import Rules, SmtpServices, session_of
+from ekiden.servers.imap.session import Seats
 from ekiden.services.arrive import Arrivals, Outside
-from ekiden.services.attempt import Attempts, AttemptSettings
+from ekiden.services.attempt import Attempts
 from ekiden.services.bounce import Reports
-from ekiden.services.conversation import DEADLINES, Manner
-from ekiden.services.courier import Courier, CourierSettings
+from ekiden.services.courier import Courier
 from ekiden.services.dmarc_counts import Counts, Judged
 from ekiden.services.dmarc_inbox import ReportInbox
 from ekiden.services.dmarc_reports import DailyReports, Reporter
@@ -69,24 +58,17 @@ from ekiden.services.login import Guesses, Logins
 from ekiden.services.mailbox import Mailboxes, MailboxLimits
 from ekiden.services.origins import Origins
 from ekiden.services.routing import Router
-from ekiden.services.schedule import Schedule
 from ekiden.services.sealing import Sealing
 from ekiden.services.signing import Signing
 from ekiden.services.space import Floor, Space
 from ekiden.services.upkeep import Retention, Upkeep
 from ekiden.services.ward import Notes
-from ekiden.smtp import replies
-from ekiden.smtp.reply_reader import ReplyLimits
-from ekiden.smtp.server import ServerSettings, SmtpServer
 from ekiden.store import poison
 from ekiden.store.blobs.files import FileBlobs
 from ekiden.store.changes import QUEUE, Changes
 from ekiden.store.database import Options, open_database
 from ekiden.store.evidence import DAMAGE
 from ekiden.store.inwork import InWork
-
-DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
-_SECURE = frozenset({"submissions", "imaps", "pop3s"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +110,7 @@ class House:
         self.certificate = _certificate(config)
         self.ids = IdMaker(self.clock, node)
         self._node = node
+        self._owner = f"{config.hostname}/{node}"
         self.courier: Courier | None = None
         self._open_store(on_fatal)
         self.changes = Changes(Path(config.data_dir) / "run", node)
@@ -136,22 +119,33 @@ class House:
         self.pressure = Pressure(config, roles, self.space, log)
         self.crowd = self.pressure.crowd
         self.world = World(self.clock, self.resolver, _Counts(self.clock), log, rules_of(config, self.clock))
-        own = judges
-        if "builtin:sender" not in config.policies:  # nobody may be another person, whatever else is configured
-            own = [*load_policies(["builtin:sender"], _import_file), *judges]
         self._prepare_keys()
         self.router = Router(
             self.database, self.clock, config.hostname, config.domains, whole_way=mode.whole_way, forwarding=self.forwarding
         )
         self.logins = Logins(self.database, Passwords(), self.clock, secrets.token_bytes(32), self._guesses())
         self.intakes = Intakes(self.blobs, self.pressure.room)
-        self.arrivals = Arrivals(
+        self.arrivals = self._make_arrivals()
+        self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)
+        self._notes: list[Notes] = []
+        self._appoint(judges)
+        keep = Retention(reports_ms=config.dmarc.keep * 1000)
+        self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=self._owner, keep=keep)
+        self.dmarc_counts = Counts(self.database, self.clock, log) if config.dmarc.reports else None
+        self.seats = Seats()
+        self.mailboxes = self._make_mailboxes()
+        self._own: list[tuple[Ip, int]] = []
+        self._wakers: list[Callable[[], None]] = []
+
+    def _make_arrivals(self) -> Arrivals:
+        config = self.config
+        return Arrivals(
             self.database,
             self.changes,
             self.clock,
             self.world,
             config.hostname,
-            outside=_outside(config, mode),
+            outside=_outside(config, self.mode),
             on_queued=self.wake,
             judging_s=float(config.timeouts.smtp.judging),
             origins=Origins(self.resolver, ways_of(config), self._count_for_report),
@@ -161,21 +155,18 @@ class House:
             forwarding=self.forwarding,
             seals=config.forwarding.seal,
             router=self.router,
-            likenesses=Likenesses(self.database, self.changes, self.clock, log),
+            likenesses=Likenesses(self.database, self.changes, self.clock, self.log),
         )
-        self.reports = Reports(self.arrivals, self.router, self.ids, self.clock, config.hostname, log, self.signing)
-        self._notes: list[Notes] = []
-        self.judging = Judging(self.database, self.reports, self.clock, self.changes, log, self._notes_of(Role.DOOR, poison.JUDGED))
+
+    def _appoint(self, judges: Sequence[Policy]) -> None:
+        """Who judges what strangers and what our own people send."""
+        own = judges
+        if "builtin:sender" not in self.config.policies:  # nobody may be another person, whatever else is configured
+            own = [*load_policies(["builtin:sender"], _import_file), *judges]
+        notes = self._notes_of(Role.DOOR, poison.JUDGED)
+        self.judging = Judging(self.database, self.reports, self.clock, self.changes, self.log, notes)
         self.policies = Chain(judges, asyncio.timeout, self.judging)
         self.own_people = Chain(own, asyncio.timeout, self.judging)
-        self._owner = f"{config.hostname}/{node}"
-        keep = Retention(reports_ms=config.dmarc.keep * 1000)
-        self.upkeep = Upkeep(self.database, self.blobs, self.clock, log, owner=self._owner, keep=keep)
-        self.dmarc_counts = Counts(self.database, self.clock, log) if config.dmarc.reports else None
-        self.seats = Seats()
-        self.mailboxes = self._make_mailboxes()
-        self._own: list[tuple[Ip, int]] = []
-        self._wakers: list[Callable[[], None]] = []
 
     def _count_for_report(self, seen: Judged | None) -> None:
         if self.dmarc_counts is not None:
@@ -341,194 +332,41 @@ class House:
         await self.resolver.close()
 
     def _make_courier(self, fresh: bool) -> Courier:
-        config, outbound, wanted = self.config, self.config.outbound, self.config.queue
+        config = self.config
         own = OwnListeners(self._own)
-        manner = Manner(
-            config.hostname,
-            tls=outbound.smarthost.tls if outbound.smarthost.server is not None else "opportunistic",
-            login=_smarthost_login(config),
-            own_names=() if self.mode.may_dial else (config.hostname,),
-            deadlines=_outbound_deadlines(config),
-            replies=ReplyLimits(config.limits.reply_line, config.limits.reply_lines, config.limits.reply),
-        )
-        settings = AttemptSettings(
-            manner,
-            port=outbound.port,
-            smarthost=outbound.smarthost.server,
-            sources=_sources(config),
-            connect_s=float(config.timeouts.outbound.connect),
-            attempt_s=float(wanted.attempt_time),
-            may_dial=(lambda ip: True) if outbound.private_addresses else is_public,
-            is_ours=lambda ip, port: own(ip, port) and (ip, port) not in self.mode.may_dial,
-            own_names=() if self.mode.may_dial else (config.hostname,),
-        )
+        settings = attempt_settings(config, own_names=() if self.mode.may_dial else (config.hostname,))
+        settings = replace(settings, is_ours=lambda ip, port: own(ip, port) and (ip, port) not in self.mode.may_dial)
         contexts = {verify: client_context(verify=verify) for verify in (False, True)}
         attempts = Attempts(settings, self.resolver, self.clock, self.blobs, contexts.__getitem__, sealing=self.sealing)
-        schedule = Schedule(
-            tuple(wanted.retry), wanted.jitter_percent / 100, wanted.lifetime, wanted.report_lifetime, wanted.delay_notice
-        )
-        courier = CourierSettings(
-            f"courier-{self._node}",
-            schedule,
-            wanted.lease,
-            wanted.attempt_time,
-            self.pressure.shares.deliveries,
-            wanted.concurrency_per_hop,
-            former=("courier-0", "courier-1") if fresh else (),
-            boot=boot_id(),
-        )
+        courier = courier_settings(config, f"courier-{self._node}", self.pressure.shares.deliveries)
+        if fresh:
+            courier = replace(courier, former=("courier-0", "courier-1"))
         notes = self._notes_of(Role.COURIER, poison.COPIES)
         return Courier(courier, self.database, self.blobs, attempts, self.reports, self.clock, self.changes, self.log, notes=notes)
 
     # ---- doors -----------------------------------------------------------------------------------
 
     def door(self, name: str) -> Door:
-        """The door of one kind of listener (DOORS)."""
-        self.context(name)  # now: by the first handshake other files may lie there
-        if name == "mx":
-            return self._smtp_door(mx.MX, secure=False)
-        if name in ("submission", "submissions"):
-            rules = submission.SUBMISSION if name == "submission" else submission.SUBMISSIONS
-            return self._smtp_door(rules, secure=name in _SECURE)
-        if name in ("imap", "imaps"):
-            return self._imap_door(name, secure=name in _SECURE)
-        if name in ("pop3", "pop3s"):
-            return self._pop3_door(name, secure=name in _SECURE)
-        raise ConfigError([f"listeners.{name}: there is no such door"])
-
-    def context(self, service: str) -> ssl.SSLContext | None:
-        """The TLS context of a service now, None where no certificate is configured."""
-        return self.certificate.context(service) if self.certificate is not None else None
-
-    def _smtp_door(self, rules: Rules, *, secure: bool) -> Door:
-        limits, timeouts = self.config.limits, self.config.timeouts.smtp
-        settings = ServerSettings(
-            hostname=self.config.hostname,
-            listener=rules.listener,
-            message_bytes=limits.message_size,
-            command_bytes=limits.smtp_command,
-            auth_bytes=limits.smtp_auth_line,
-            dropped_bytes=limits.overlong_discard,
-            excess_bytes=limits.message_excess,
-            line_bytes=limits.text_line,
-            recipients=limits.recipients,
-            messages=limits.messages_per_connection,
-            errors_soft=limits.soft_errors,
-            errors_hard=limits.hard_errors,
-            idle_commands=limits.junk_commands,
-        )
-        hard_errors = min(limits.hard_errors, limits.strained_hard_errors)
-        strict = replace(
-            settings,
-            errors_soft=min(limits.soft_errors, hard_errors),
-            errors_hard=hard_errors,
-            idle_commands=min(limits.junk_commands, limits.strained_junk_commands),
-        )
-        crowd = self.crowd
-        mechanisms = offers.names(tls=True) if rules.needs_login else ()
-        has_tls = self.certificate is not None
-
-        def make_machine() -> Machine[Any]:
-            chosen = strict if crowd.strained else settings
-            return SmtpServer(chosen, secure=secure, offers_starttls=has_tls and not secure, offers_auth=mechanisms)
-
-        services = SmtpServices(
-            rules=rules,
-            policies=self.own_people if rules.needs_login else self.policies,
+        """The door of one kind of listener (app.doors.DOORS)."""
+        behind = Behind(
+            config=self.config,
+            log=self.log,
+            clock=self.clock,
+            ids=self.ids,
             world=self.world,
+            certificate=self.certificate,
+            pressure=self.pressure,
+            policies=self.policies,
+            own_people=self.own_people,
             router=self.router,
             arrivals=self.arrivals,
             intakes=self.intakes,
             logins=self.logins,
-            ids=self.ids,
-            clock=self.clock,
-            tls=lambda: self.context(rules.listener),
-            mechanisms=offers.begin,
-            space=self.space,
-            implicit_tls=secure,
-        )
-        deadlines = {
-            "command": float(timeouts.command),
-            "auth": float(timeouts.auth),
-            "message": float(timeouts.message),
-            "rate": float(timeouts.data_rate),
-            "handshake": float(timeouts.handshake),
-        }
-        short = float(timeouts.strained_command)
-        return Door(
-            rules.listener,
-            make_machine,
-            session_of(services),
-            self.pressure.deadlines(deadlines, command=short, auth=short),
-            replies.TOO_MANY_CONNECTIONS.encode(),
-            secure,
-            _say_421,
-            replies.SERVER_FULL.encode(),
-        )
-
-
-    def _pop3_door(self, name: str, *, secure: bool) -> Door:
-        limits, timeouts = self.config.limits, self.config.timeouts.pop3
-        services = Pop3Services(
-            name, self.mailboxes, self.logins, self.log, lambda: self.context(name), offers.begin, implicit_tls=secure
-        )
-        deadlines = {
-            "login": float(timeouts.login),
-            "idle": float(timeouts.idle),
-            "write": float(timeouts.write),
-            "handshake": float(timeouts.handshake),
-        }
-        short = float(self.config.timeouts.smtp.strained_command)
-        settings = Pop3Settings(self.config.hostname, limits.pop3_line, limits.hard_errors, limits.pop3_failed_logins)
-        return pop3.door_of(services, settings, offers.names(tls=True), self.pressure.deadlines(deadlines, login=short))
-
-    def _imap_door(self, name: str, *, secure: bool) -> Door:
-        limits, timeouts = self.config.limits, self.config.timeouts.imap
-        machine_limits = imap_machine.Limits(
-            command_bytes_before_login=limits.imap_command_before_login,
-            command_bytes=limits.imap_command,
-            literals=limits.imap_literals,
-            message_bytes=limits.message_size,
-            errors=limits.hard_errors,
-            commands_before_login=limits.imap_commands_before_login,
-        )
-        commands = command_table()
-
-        def make_machine() -> Machine[Any]:
-            return imap_machine.ImapServer(commands, machine_limits, secure=secure)
-
-        services = ImapServices(
-            listener=name,
             mailboxes=self.mailboxes,
-            logins=self.logins,
-            clock=self.clock,
-            log=self.log,
-            tls=lambda: self.context(name),
-            mechanisms=offers.begin,
-            offers=lambda tls: offers.names(tls=tls),
             seats=self.seats,
-            implicit_tls=secure,
+            space=self.space,
         )
-        deadlines = {
-            "login": float(timeouts.login),
-            "command": float(timeouts.idle),
-            "idle": float(timeouts.idle),
-            "write": float(timeouts.write),
-            "handshake": float(timeouts.handshake),
-        }
-        short = float(self.config.timeouts.smtp.strained_command)
-        deadlines = self.pressure.deadlines(deadlines, login=short)
-        return Door(name, make_machine, imap.session_of(services, commands), deadlines, b"* BYE Too many connections\r\n", secure, _say_bye)
-
-
-def _say_421(machine: Machine[Any]) -> None:
-    if isinstance(machine, SmtpServer):
-        machine.say(replies.SHUTTING_DOWN)
-
-
-def _say_bye(machine: Machine[Any]) -> None:
-    if isinstance(machine, imap_machine.ImapServer):
-        machine.shut_down()
+        return behind.door(name)
 
 
 class _Counts:
@@ -580,44 +418,3 @@ def _import_file(path: str) -> ModuleType:
     except Exception as error:  # whatever an operator's file does when it is imported, the answer names the file
         raise ConfigError([f"policies: {path}: {type(error).__name__}: {error}"]) from error
     return module
-
-
-def _smarthost_login(config: Config) -> tuple[str, str] | None:
-    smarthost = config.outbound.smarthost
-    if smarthost.user is None or smarthost.password_file is None:
-        return None
-    try:
-        password = Path(smarthost.password_file).read_text("utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"outbound.smarthost.password_file: {error}"]) from error
-    return smarthost.user, password
-
-
-def _sources(config: Config) -> Sources:
-    four = six = None
-    for text in reversed(config.outbound.source_addresses):
-        ip = ip_address(text)
-        if isinstance(ip, IPv4Address):
-            four = ip
-        else:
-            six = ip
-    return Sources(four, six)
-
-
-def _outbound_deadlines(config: Config) -> dict[str, float]:
-    """Our settings under the names that the client machine gives to its waits."""
-    t = config.timeouts.outbound
-    return {
-        **DEADLINES,
-        "banner": float(t.banner),
-        "hello": float(t.hello),
-        "starttls": float(t.handshake),
-        "handshake": float(t.handshake),
-        "mail": float(t.mail),
-        "rcpt": float(t.rcpt),
-        "data-start": float(t.data_start),
-        "write": float(t.data_block),
-        "final": float(t.data_end),
-        "reset": float(t.quit),
-        "quit": float(t.quit),
-    }
