@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from tests.app.calls import Calls
 from tests.mail.letters import letters
 
-from ekiden.app.commands import spam
+from ekiden.base.ids import AccountId
+from ekiden.store.changes import taught_of
+from ekiden.store.lessons import EVERYBODY
 
 
 def _write(folder: Path, seed: int, count: int, language: str = "ja") -> tuple[Path, Path]:
@@ -82,19 +86,22 @@ def test_accounts_are_taught_listed_and_forgotten_alone(taught: Calls) -> None:
     assert "no opinion: 0 unwanted and 0 wanted" in taught.out("spam", "test", str(taught.folder / "ham-1.mbox"))
 
 
-def test_a_server_that_runs_is_told(taught: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
-
-    async def poke(run_dir: Path, account: int) -> None:
-        told.append(account)
-
-    monkeypatch.setattr(spam, "_poke", poke)
+def test_a_server_that_runs_is_told(taught: Calls) -> None:
     one = str(next((taught.folder / "spam-1").iterdir()))
     taught.out("spam", "learn", "--ham", one)
-    assert told == []
+    assert not (taught.folder / "data" / "run").exists(), "nobody serves, nobody is told"
     (taught.folder / "data" / "run").mkdir()
-    taught.out("spam", "learn", "--spam", one)
-    assert told == [0]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(taught.folder / "data" / "run" / "poke-0"))
+        server.settimeout(5)
+        for words, account in (
+            (("learn", "--spam", one), EVERYBODY),
+            (("learn", "--spam", "--account", "alice@one.test", one), AccountId(1)),
+            (("forget", "--account", "alice@one.test", "--yes"), AccountId(1)),
+        ):
+            taught.out("spam", *words)
+            told = [struct.unpack("!q", server.recv(64))[0] for _ in range(2)]
+            assert told[1] == taught_of(account), "after the greeting of a process that has come"
 
 
 def test_mistakes_are_named(peopled: Calls) -> None:
