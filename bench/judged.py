@@ -106,7 +106,12 @@ def main() -> None:
     file, zone = letter(folder)
     with name_server(zone) as port:
         asked = {"EKIDEN_POLICIES": "builtin:authentication,builtin:dmarc", "EKIDEN_DNS__SERVERS": f"127.0.0.1:{port}"}
-        servers = {"nothing asked": EkidenServer("unjudged"), "SPF, DKIM, DMARC": EkidenServer("judged", settings=asked)}
+        summed = {**asked, "EKIDEN_POLICIES": asked["EKIDEN_POLICIES"] + ",builtin:score"}
+        servers = {
+            "nothing asked": EkidenServer("unjudged"),
+            "SPF, DKIM, DMARC": EkidenServer("judged", settings=asked),
+            "and the score": EkidenServer("scored", settings=summed),
+        }
         try:
             found: dict[str, list[Round]] = {label: [] for label in servers}
             for server in servers.values():
