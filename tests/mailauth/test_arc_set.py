@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mail.headers import Headers, parse_headers
-from ekiden.mailauth.arc_set import Chain, read_chain
+from ekiden.mailauth.arc_set import Chain, has_sets, read_chain
 
 
 def _one(instance: object, claim: str = "", *, seal: str = "", message: str = "") -> bytes:
@@ -35,6 +35,11 @@ def test_sets_are_told_in_order_with_what_they_hold() -> None:
     assert [(each.method, each.value("smtp.mailfrom")) for each in first.results.statements] == [("spf", "a@two.test")]
     assert first.message is not None
     assert first.message.relaxed_body
+
+
+def test_any_field_of_a_set_is_seen_before_it_is_read() -> None:
+    assert has_sets(parse_headers(b"X: y\r\naRC-sEAL: nonsense\r\n\r\n"))
+    assert not has_sets(parse_headers(b"From: a@b.test\r\nARC: x\r\n\r\nARC-Seal: i=1\r\n"))
 
 
 def test_no_field_is_no_chain() -> None:

@@ -428,3 +428,24 @@ def test_a_resolver_can_run_it() -> None:
     resolver = ZoneResolver(FakeZone(CHAIN))
     found = asyncio.run(resolver.resolve(check_host(ip_address("192.0.2.1"), "x", _sender("one.test"), receiver="r", now=NOW)))
     assert found.result is Result.PASS
+
+
+@pytest.mark.parametrize(("record", "personal"), [
+    ("ip4:192.0.2.1 -all", False),
+    ("exists:%{ir}.%{v}.%{d}.%{o} -all", False),
+    ("exists:%{l}.one.test -all", True),
+    ("exists:%{s}.one.test -all", True),
+    ("exists:%{h}.one.test -all", True),
+    ("ip4:192.0.2.9 exists:%{l}.one.test -all", True),
+    ("all exists:%{l}.one.test", False),  # never got there
+])
+def test_an_outcome_says_whether_others_of_the_domain_would_get_it_too(record: str, personal: bool) -> None:
+    zone = FakeZone({"one.test": _txt(f"v=spf1 {record}")})
+    assert _check(zone).personal is personal
+
+
+def test_an_explanation_with_the_time_is_for_this_message_only() -> None:
+    zone = FakeZone({"one.test": _txt("v=spf1 -all exp=why.test"), "why.test": _txt("%{t}")})
+    assert _check(zone).personal
+    zone["why.test"] = _txt("go away, %{c}")
+    assert not _check(zone).personal

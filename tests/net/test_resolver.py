@@ -335,6 +335,42 @@ def test_what_is_told_about_a_message_has_a_size() -> None:
     run(story, served=records)
 
 
+def test_a_remembered_outcome_asks_nothing_and_tells_what_it_rests_on() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        names, made = [f"{n}.wild.test" for n in range(25)], itertools.count()
+
+        def lookup() -> Lookup[int]:
+            yield from told(A, names)
+            return next(made)
+
+        first, second = resolver.for_message(), resolver.for_message()
+        assert await first.recall("key", lookup) == 0
+        assert [await second.recall("key", lookup) for _ in range(5)] == [0] * 5
+        assert (first.asked, second.asked) == (25, 0)
+        assert [step.words for step in second.trail[:25]] == [step.words for step in first.trail]
+        assert {step.remembered for step in second.trail} == {True}
+        assert (len(second.trail), second.left_out) == (100, 25)
+        assert await second.recall("other", lookup, keep=lambda outcome: False) == 1
+        assert await second.recall("other", lookup) == 2
+        clock.advance(seconds=301)
+        assert await resolver.for_message().recall("key", lookup) == 3
+
+    run(story)
+
+
+def test_an_outcome_with_a_failure_in_it_is_found_anew() -> None:
+    async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
+        async def found() -> list[str]:
+            return await resolver.for_message().recall("key", lambda: told(Mx, ["one.test", "ill.test"]))
+
+        assert await found() == await found() == ["10 mx.one.test.", "SERVFAIL"]
+        server.zone["ill.test"] = ["MX 5 mx.one.test."]
+        clock.advance(seconds=6)
+        assert await found() == ["10 mx.one.test.", "5 mx.one.test."]
+
+    run(story)
+
+
 def test_a_thousand_messages_of_as_many_domains_stay_within_bounds() -> None:
     async def story(server: ServedZone, resolver: DnsResolver, clock: FakeClock) -> None:
         for n in range(1_000):  # DN-14
