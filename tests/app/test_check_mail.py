@@ -91,3 +91,8 @@ def test_a_sender_that_is_none_is_named(config: Config) -> None:
         check_mail(config, b"From: bob@good.test\r\n\r\n", Claim(ip_address("192.0.2.9"), "x", "no address"), Zone())  # type: ignore[arg-type]
 
 
+def test_a_return_path_that_is_none_is_the_null_path(config: Config) -> None:
+    for written in (b"", b"no address", b"a b@good.test", b"x@[9]"):
+        raw = b"Return-Path: <%b>\r\nFrom: bob@good.test\r\n\r\n" % written
+        told = check_mail(config, raw, Claim(ip_address("192.0.2.1"), "x.test"), Zone())  # type: ignore[arg-type]
+        assert _results(told.steps)["spf"] == "none"

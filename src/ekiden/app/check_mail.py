@@ -11,7 +11,7 @@ from ekiden.app.clock import SystemClock
 from ekiden.app.config import Config
 from ekiden.app.rules import rules_of
 from ekiden.app.ways import ways_of
-from ekiden.base.errors import ConfigError
+from ekiden.base.errors import BadValue, ConfigError
 from ekiden.base.ids import EnvelopeId
 from ekiden.dns.questions import Resolver
 from ekiden.mail import journey
@@ -102,6 +102,10 @@ async def _count(key: str, per_s: int) -> int:
 
 
 def _sender(given: str | None, return_path: bytes | None) -> Path:
-    if given is None and return_path is not None and (match := _RETURN_PATH.search(return_path)) is not None:
-        given = match[1].decode("utf-8", "replace")
-    return parse_mailbox(given) if given else NULL_PATH
+    """The reverse path; the null one where the message has none, or one that is no path. Raises BadValue for what was given."""
+    if given is not None or return_path is None or (match := _RETURN_PATH.search(return_path)) is None:
+        return parse_mailbox(given) if given else NULL_PATH
+    try:
+        return parse_mailbox(match[1].decode("utf-8", "replace")) if match[1] else NULL_PATH
+    except BadValue:
+        return NULL_PATH
