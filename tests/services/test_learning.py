@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,30 +160,43 @@ def test_two_who_learn_the_same_lessons_count_them_once(tmp_path: Path) -> None:
     in_school(tmp_path, work)
 
 
-def test_lessons_are_learned_when_they_are_taught_and_after_a_failure_of_the_store(tmp_path: Path) -> None:
+def test_lessons_are_learned_when_they_are_taught_and_after_a_failure_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(school: School) -> None:
+        read = school.database.read
         failures = iter([StoreError("the disk")])
-        look = school.learning.look
-        heard = asyncio.Event()
 
-        async def sometimes() -> int:
+        async def sometimes(work: Callable[[Tx], object]) -> object:
             for failure in failures:
                 raise failure
-            done = await look()
-            if done:
-                heard.set()
-            return done
+            return await read(work)
 
-        school.learning.look = sometimes  # type: ignore[method-assign]
+        monkeypatch.setattr(school.database, "read", sometimes)
         task = asyncio.ensure_future(school.learning.run())
         await school.clock.until_asleep(1)
-        school.clock.advance(seconds=1)
+        assert school.logged == ["learning-failed"]
         await school.put("INBOX", SPAM[0])
         await school.move("INBOX", "Junk")
-        await heard.wait()
+        school.clock.advance(seconds=1)
+        await school.clock.until_asleep(1)
+        assert await school.taught() == (1, 0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert (await school.taught(), school.logged) == ((1, 0), ["learning-failed"])
+
+    in_school(tmp_path, work)
+
+
+def test_a_whole_folder_is_learned_bit_by_bit(tmp_path: Path) -> None:
+    async def work(school: School) -> None:
+        await school.put("Junk", *[each.raw for each in letters(120, 3, "en") if each.is_spam])
+        task = asyncio.ensure_future(school.learning.run())
+        found = []
+        for _ in range(3):
+            await school.clock.until_asleep(1)
+            found.append(await school.waiting())
+            school.clock.advance(seconds=1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (found, await school.taught()) == ([70, 20, 0], (120, 0))
 
     in_school(tmp_path, work)
 

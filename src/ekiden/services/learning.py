@@ -23,7 +23,9 @@ from ekiden.store.lessons import Lesson
 
 LOOKED_AT = 1 << 20
 """So many bytes of a message are looked at, when it is learned and when it is judged."""
-_AT_ONCE = 20
+WORDS_AT_ONCE = 2000
+"""So many words are counted in one transaction, or those of one message: about 20 ms, for which nobody else can write."""
+_AT_ONCE = 50
 _LOOK_S = 600.0
 _PAUSE_MS = 250
 
@@ -52,11 +54,14 @@ class Learning:
         """Learn when something has been taught, and look now and then without that, until cancelled."""
         while True:
             self._poked.clear()
+            taken = 0
             try:
-                await self.look()
+                taken, _ = await self._some()
             except StoreError as error:  # the next look tries again
                 self._log("learning-failed", level="error", error=error)
             await self._timer.sleep_until(Millis(self._timer.now() + _PAUSE_MS))
+            if taken == _AT_ONCE:  # a whole folder was moved: it can wait, and this process has more to do
+                continue
             try:
                 async with asyncio.timeout(_LOOK_S):
                     await self._poked.wait()
@@ -66,13 +71,28 @@ class Learning:
     async def look(self) -> int:
         """Learn all that waits; how many messages changed what is known. Raises StoreError."""
         learned = 0
-        while some := await self._database.read(lambda tx: lessons.waiting(tx, _AT_ONCE)):
-            read = [await self._read(lesson) for lesson in some]
-            changed = await self._database.write(lambda tx, read=read: self._take(tx, read))  # type: ignore[misc]  # binds read
-            for account in set(changed):
-                self._changes.poke(taught_of(account))
-            learned += len(changed)
-        return learned
+        while True:
+            taken, changed = await self._some()
+            learned += changed
+            if not taken:
+                return learned
+
+    async def _some(self) -> tuple[int, int]:
+        """Learn some that wait: how many, and how many of them changed what is known."""
+        some = await self._database.read(lambda tx: lessons.waiting(tx, _AT_ONCE))
+        if not some:
+            return 0, 0
+        learned = 0
+        read: list[_Read] = []
+        for lesson in some:
+            read.append(await self._read(lesson))
+            if lesson is some[-1] or sum(len(one.keys or ()) for one in read) >= WORDS_AT_ONCE:
+                changed = await self._database.write(lambda tx, read=read: self._take(tx, read))  # type: ignore[misc]  # binds read
+                for account in set(changed):
+                    self._changes.poke(taught_of(account))
+                learned += len(changed)
+                read = []
+        return len(some), learned
 
     def _take(self, tx: Tx, read: list[_Read]) -> list[AccountId]:
         """Learn these; the account of each that changed what is known."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -17,14 +16,13 @@ from ekiden.app.mail_files import messages_in
 from ekiden.base.ids import AccountId
 from ekiden.mail.bayes import ENOUGH, NEVER, Opinion, Seen
 from ekiden.mail.words import words_of
-from ekiden.services.learning import LOOKED_AT, keys_in
+from ekiden.services.learning import LOOKED_AT, WORDS_AT_ONCE, keys_in
 from ekiden.services.likeness import opinion
 from ekiden.store import accounts, lessons
 from ekiden.store.changes import Changes, taught_of
 from ekiden.store.database import Tx
 from ekiden.store.lessons import EVERYBODY, Side
 
-_AT_ONCE = 50
 _NODES = 3_000_000  # far above the numbers of processes that serve
 _WORDS_SHOWN = 30
 
@@ -49,8 +47,7 @@ def learn(cli: Cli, places: tuple[Path, ...], is_spam: bool, is_ham: bool, name:
     learned = known = 0
     with cli.store(create=True) as database:
         account = run(database.read(lambda tx: _account(cli, tx, name)))
-        found = _messages(places)
-        while some := list(islice(found, _AT_ONCE)):
+        for some in _some_at_once(_messages(places)):
 
             def work(tx: Tx, some: Sequence[tuple[bytes, list[int]]] = some) -> int:
                 return sum(lessons.learn(tx, account, digest, side, keys, now) for digest, keys in some)
@@ -141,6 +138,20 @@ def forget(cli: Cli, name: str | None, everybody: bool, yes: bool) -> None:
     account, had = cli.write(work)
     _tell(cli, account)
     cli.say("spam.forgotten" if had else "spam.nothing-taught", who=_who(cli, name))
+
+
+def _some_at_once(found: Iterator[tuple[bytes, list[int]]]) -> Iterator[list[tuple[bytes, list[int]]]]:
+    """As many as one transaction takes without keeping a server that runs from writing for long."""
+    some: list[tuple[bytes, list[int]]] = []
+    words = 0
+    for one in found:
+        some.append(one)
+        words += len(one[1])
+        if words >= WORDS_AT_ONCE:
+            yield some
+            some, words = [], 0
+    if some:
+        yield some
 
 
 def _messages(places: Sequence[Path]) -> Iterator[tuple[bytes, list[int]]]:
