@@ -83,6 +83,15 @@ class Outside:
     because: str = ""
 
 
+class _Form(NamedTuple):
+    """A message that comes in, as far as it has come. prefix: our fields on top."""
+
+    raw: bytes
+    intake: Intake
+    analysis: Analysis
+    prefix: bytes
+
+
 class _Arrival(NamedTuple):
     """All that one transaction needs to know of a message. outside: the envelope of copies for other servers. keep: done with it."""
 
@@ -167,23 +176,7 @@ class Arrivals:
                 return await self._refusals.keep(envelope, steps, routes.reply)
             incoming = incoming._replace(routes=tuple(routes if given else () for given in incoming.routes))
         prefix = b"".join(b"%s: %s\r\n" % (tag.field, tag.value) for tag in judged.tags)
-        if self._origins is not None:
-            honest, forged = self._origins.without_forged(analysis.headers, raw)
-            if forged:
-                steps += [journey.Stripped(self._clock.now(), name, count) for name, count in forged.items()]
-                raw = honest
-                intake = await intake.replaced_by(raw)
-                analysis = await self._analyse(raw)
-        if incoming.mends:
-            mended = mend(raw, analysis.headers, envelope.id, envelope.received_at, self._hostname)
-            if mended.amended:
-                steps.append(journey.Amended(self._clock.now(), ", ".join(mended.amended)))
-            prefix = mended.prefix + prefix
-            if mended.raw is not raw:
-                raw = mended.raw
-                intake = await intake.replaced_by(raw)
-            if mended.amended:
-                analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
+        raw, intake, analysis, prefix = await self._kept_form(incoming, _Form(raw, intake, analysis, prefix))
         placement = place(envelope, incoming.routes)
         try:
             forward, prefix = await self._on_top(incoming, placement, analysis.headers, prefix, raw)
@@ -213,6 +206,29 @@ class Arrivals:
         if placement.remote:
             self._on_queued()
         return reply
+
+    async def _kept_form(self, incoming: Incoming, form: _Form) -> _Form:
+        """Without forged words of ours; what our own people send, with what it lacks."""
+        raw, intake, analysis, prefix = form
+        envelope, steps = incoming.envelope, incoming.steps
+        if self._origins is not None:
+            honest, forged = self._origins.without_forged(analysis.headers, raw)
+            if forged:
+                steps += [journey.Stripped(self._clock.now(), name, count) for name, count in forged.items()]
+                raw = honest
+                intake = await intake.replaced_by(raw)
+                analysis = await self._analyse(raw)
+        if incoming.mends:
+            mended = mend(raw, analysis.headers, envelope.id, envelope.received_at, self._hostname)
+            if mended.amended:
+                steps.append(journey.Amended(self._clock.now(), ", ".join(mended.amended)))
+            prefix = mended.prefix + prefix
+            if mended.raw is not raw:
+                raw = mended.raw
+                intake = await intake.replaced_by(raw)
+            if mended.amended:
+                analysis = await self._analyse(mended.prefix + raw, len(mended.prefix))
+        return _Form(raw, intake, analysis, prefix)
 
     def prepare(
         self, envelope: Envelope, routes: Sequence[Sequence[Route]], raw: bytes, steps: Sequence[journey.Step], prefix: bytes = b""
