@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ async def _counts(school: School, raw: bytes) -> set[Seen]:
     def work(tx: Tx) -> set[Seen]:
         me = lessons.learners(tx, [school.alice])[school.alice]
         return set(lessons.counted(tx, [me.id], keys_of(words_of(raw)))[me.id].values())
+
+    return await school.database.read(work)
+
+
+async def _side(school: School, raw: bytes) -> str | None:
+    """What has been learned of a message of alice's."""
+
+    def work(tx: Tx) -> str | None:
+        row = tx.one("learned_get", learner=lessons.learners(tx, [school.alice])[school.alice].id, sha256=sha256(raw).digest())
+        return None if row is None else str(row[0])
 
     return await school.database.read(work)
 
@@ -61,6 +72,29 @@ def test_from_junk_into_trash_teaches_nothing_and_neither_do_other_folders(tmp_p
             await school.move(source, target)
             assert await school.waiting() == 0
         assert await school.taught() == (1, 0)
+
+    in_school(tmp_path, work)
+
+
+def test_what_was_read_and_left_beside_it_is_wanted_as_often_as_something_is_not(tmp_path: Path) -> None:
+    async def work(school: School) -> None:
+        kept = [each.raw for each in letters(6, 2, "en") if not each.is_spam]
+        await school.put("INBOX", *kept[:2], flags=["\\Seen"])
+        await school.put("INBOX", kept[2])  # nobody has looked at it yet
+        await school.put("INBOX", kept[3], flags=["\\Seen", "\\Deleted"])
+        await school.put("INBOX", kept[4], flags=["\\Seen", "$Junk", "$NotJunk"])
+        await school.put("Junk", SPAM[0])
+        await school.learning.look()
+        assert (await school.taught(), await _side(school, kept[1])) == ((1, 1), "ham"), "the newest"
+        await school.put("Junk", SPAM[1], SPAM[2])
+        await school.learning.look()
+        assert await school.taught() == (3, 2), "there is no other that was read"
+        assert await _side(school, kept[0]) == "ham"
+        await school.put("INBOX", *kept[5:6], flags=["\\Answered"], account=school.bob)
+        assert (await school.waiting(), await school.taught(school.bob)) == (0, (0, 0)), "who throws nothing away teaches nothing"
+        await school.move("INBOX", "Junk")
+        await school.learning.look()
+        assert await school.taught() == (8, 0), "what is thrown away after all"
 
     in_school(tmp_path, work)
 

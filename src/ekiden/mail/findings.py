@@ -22,7 +22,7 @@ WEIGHTS: Mapping[str, int] = {
     "helo-wrong-address": 30,
     "helo-not-a-name": 20,
     "helo-unknown": 15,
-    "bayes-99": 40,
+    "bayes-99": 50,
     "bayes-95": 30,
     "bayes-80": 15,
 }

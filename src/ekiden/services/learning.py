@@ -19,7 +19,7 @@ from ekiden.store import lessons, messages
 from ekiden.store.blob import BlobStore
 from ekiden.store.changes import LESSONS, Changes, taught_of
 from ekiden.store.database import Database, Tx
-from ekiden.store.lessons import Lesson
+from ekiden.store.lessons import Lesson, Side
 
 LOOKED_AT = 1 << 20
 """So many bytes of a message are looked at, when it is learned and when it is judged."""
@@ -103,6 +103,8 @@ class Learning:
                 lessons.drop(tx, one.lesson)
             elif lessons.take(tx, one.lesson, one.sha256, one.keys, now):
                 changed.append(one.lesson.account)
+                if one.lesson.side is Side.SPAM and lessons.teach_kept(tx, one.lesson.account):
+                    self._poked.set()
         return changed
 
     async def _read(self, lesson: Lesson) -> _Read:

@@ -28,6 +28,7 @@ WORDS_MOST = 300_000
 """Words of one account; about ten thousand messages."""
 WORDS_MOST_EVERYBODY = 2_000_000
 _DAY_MS = 86_400_000
+_KEPT_AMONG = 500  # of the newest messages of INBOX
 
 
 class Side(Enum):
@@ -83,6 +84,19 @@ def teach_marked(tx: Tx, account: AccountId, mailbox: MailboxId, uids: UidRanges
         for first, last in uids:
             taught += tx.run("lessons_marked", account=account, mailbox=mailbox, first=first, last=last, side=side.value, **marks)
     return taught
+
+
+def teach_kept(tx: Tx, account: AccountId) -> bool:
+    """A lesson from what the reader has read and left in INBOX, where fewer wanted messages were taught than unwanted ones.
+
+    Few people ever move wanted mail out of Junk, and who throws a message away has seen what he keeps. False where there is nothing.
+    """
+    me = learners(tx, [account]).get(account)
+    if me is None or me.total.ham >= me.total.spam:
+        return False
+    return tx.run(
+        "lesson_of_kept", account=account, learner=me.id, side=Side.HAM.value, without=f" {_KEYWORD[Side.SPAM]} ", count=_KEPT_AMONG
+    ) > 0  # fmt: skip
 
 
 def waiting(tx: Tx, count: int) -> list[Lesson]:

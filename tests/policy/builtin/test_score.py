@@ -178,11 +178,11 @@ def test_of_a_message_to_one_mailbox_its_lessons_are_a_part_of_the_score() -> No
     quarantine, tag = _decide(20, [ALICE], alice=0.995)
     assert isinstance(quarantine, Quarantine)
     assert quarantine.only is None
-    assert quarantine.reasons[-1] == Reason("bayes-99", 40, "casino")
-    assert tag == Tag(b"X-Ekiden-Score", b"60 listed-x=20 bayes-99=40")
+    assert quarantine.reasons[-1] == Reason("bayes-99", 50, "casino")
+    assert tag == Tag(b"X-Ekiden-Score", b"70 listed-x=20 bayes-99=50")
 
 
-@pytest.mark.parametrize(("probability", "points"), [(0.5, 20), (0.79, 20), (0.8, 35), (0.95, 50), (0.99, 60), (1.0, 60), (0.0, 20)])
+@pytest.mark.parametrize(("probability", "points"), [(0.5, 20), (0.79, 20), (0.8, 35), (0.95, 50), (0.99, 70), (1.0, 70), (0.0, 20)])
 def test_likeness_in_steps(probability: float, points: int) -> None:
     said = _decide(20, [ALICE], alice=probability)
     told = said[-1]
