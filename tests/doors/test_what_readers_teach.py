@@ -104,20 +104,20 @@ def test_like_mail_follows_where_a_reader_moves_it(server: Ekiden) -> None:
 @pytest.mark.peer("dnsmasq")
 @pytest.mark.timeout(120)
 def test_what_a_reader_keeps_is_the_other_side_and_lessons_alone_file_into_junk(server: Ekiden) -> None:
-    """Nobody has taught anything from files: she reads her mail, and throws twelve away."""
+    """Nobody has taught anything from files: she reads her mail, and throws twenty away."""
     _send(server, "alice", *_of_kind(False, 1, 10))
-    _send(server, "alice", *_of_kind(True, 1, 6))
+    _send(server, "alice", *_of_kind(True, 1, 10))
     with server.imap("alice") as client:
         client.select("INBOX")
         assert client.fetch("1:20", "(BODY[])")[0] == "OK"
-        for _ in range(12):
+        for _ in range(20):
             assert client.uid("MOVE", "*", "Junk")[0] == "OK"
-    _learned(server, 12, 12)
+    _learned(server, 20, 20)
     again, good = _of_kind(True, 2, 5), _of_kind(False, 2, 5)
     with server.smtp("mx") as client:
         for content in (*again, *good):
             client.sendmail("x@other.test", [server.address("alice")], content)
     junk = server.inbox("alice", "Junk")
-    assert len(junk) >= 12 + 8
-    assert len(junk) + len(server.inbox("alice")) == 20 + 12 + 20
+    assert len(junk) >= 20 + 8
+    assert len(junk) + len(server.inbox("alice")) == 20 + 20 + 20
     assert not any(raw.rstrip(b"\r\n") in message for raw in good for message in junk), "nothing that is wanted"

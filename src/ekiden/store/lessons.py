@@ -28,6 +28,7 @@ WORDS_MOST = 300_000
 """Words of one account; about ten thousand messages."""
 WORDS_MOST_EVERYBODY = 2_000_000
 _DAY_MS = 86_400_000
+_KEPT = 3
 _KEPT_AMONG = 500  # of the newest messages of INBOX
 
 
@@ -86,17 +87,19 @@ def teach_marked(tx: Tx, account: AccountId, mailbox: MailboxId, uids: UidRanges
     return taught
 
 
-def teach_kept(tx: Tx, account: AccountId) -> bool:
-    """A lesson from what the reader has read and left in INBOX, where fewer wanted messages were taught than unwanted ones.
+def teach_kept(tx: Tx, account: AccountId) -> int:
+    """Lessons from what the reader has read and left in INBOX, until there are three for each unwanted message; how many.
 
-    Few people ever move wanted mail out of Junk, and who throws a message away has seen what he keeps. False where there is nothing.
+    Few people ever move wanted mail out of Junk, and who throws a message away has seen what he keeps. More than one for one, since what
+    is wanted is of more kinds than what is not.
     """
     me = learners(tx, [account]).get(account)
-    if me is None or me.total.ham >= me.total.spam:
-        return False
+    if me is None or me.total.ham >= _KEPT * me.total.spam:
+        return 0
+    without = f" {_KEYWORD[Side.SPAM]} "
     return tx.run(
-        "lesson_of_kept", account=account, learner=me.id, side=Side.HAM.value, without=f" {_KEYWORD[Side.SPAM]} ", count=_KEPT_AMONG
-    ) > 0  # fmt: skip
+        "lessons_of_kept", account=account, learner=me.id, side=Side.HAM.value, without=without, count=_KEPT_AMONG, most=_KEPT
+    )  # fmt: skip
 
 
 def waiting(tx: Tx, count: int) -> list[Lesson]:

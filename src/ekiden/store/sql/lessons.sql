@@ -17,8 +17,8 @@ WHERE mailbox_id = :mailbox AND uid BETWEEN :first AND :last
   AND INSTR(' ' || LOWER(keywords) || ' ', :with) > 0 AND INSTR(' ' || LOWER(keywords) || ' ', :without) = 0
 ON CONFLICT (account_id, message_id) DO UPDATE SET side = excluded.side;
 
--- name: lesson_of_kept
--- The newest of the last messages of INBOX that was read, answered or flagged, is not to be thrown away and has taught nothing: it is wanted.
+-- name: lessons_of_kept
+-- The newest messages of INBOX that were read, answered or flagged, are not to be thrown away and have taught nothing: they are wanted.
 INSERT INTO lesson (account_id, message_id, side)
 SELECT :account, message.id, :side FROM (
   SELECT uid, message_id, flags, keywords FROM entry
@@ -27,7 +27,7 @@ SELECT :account, message.id, :side FROM (
 WHERE newest.flags & 7 <> 0 AND newest.flags & 8 = 0 AND INSTR(' ' || LOWER(newest.keywords) || ' ', :without) = 0 AND message.gone = 0
   AND NOT EXISTS (SELECT 1 FROM lesson AS other WHERE other.account_id = :account AND other.message_id = message.id)
   AND NOT EXISTS (SELECT 1 FROM learned WHERE learned.learner_id = :learner AND learned.sha256 = message.sha256)
-ORDER BY newest.uid DESC LIMIT 1;
+ORDER BY newest.uid DESC LIMIT :most;
 
 -- name: lessons_next
 -- Some that are to be learned.
