@@ -12,6 +12,7 @@ import dkim as dkimpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.mailauth.quick import quickly
 from tests.mailauth.signing import (
     MESSAGE,
     NOW,
@@ -173,9 +174,12 @@ def test_ax12_a_hundred_signatures_are_eight_and_one_question_each() -> None:
         number, base64.b64encode(bytes(32)),
     ) for number in range(100))  # fmt: skip
     asked: list[str] = []
-    begun = time.perf_counter()
-    found = checked(fields + MESSAGE, {f"s._domainkey.slow{number}.test": [b"timeout"] for number in range(100)}, asked=asked)
-    assert time.perf_counter() - begun < 0.02
+
+    def work() -> tuple[DkimOutcome, ...]:
+        asked.clear()
+        return checked(fields + MESSAGE, {f"s._domainkey.slow{number}.test": [b"timeout"] for number in range(100)}, asked=asked)
+
+    found = quickly(work)
     assert [each.result for each in found] == [Result.TEMPERROR] * 8
     assert asked == [f"s._domainkey.slow{number}.test" for number in range(8)]
 
@@ -194,17 +198,13 @@ def test_equal_keys_are_asked_for_once() -> None:
 def test_ax13_sizes_of_keys_are_judged_before_the_mathematics(bits: int, result: Result) -> None:
     record = b"v=DKIM1; p=" + base64.b64encode(odd_rsa(bits))
     raw = made()
-    begun = time.perf_counter()
-    (found,) = checked(raw, {name_of(rsa_key()): [record]})
-    assert time.perf_counter() - begun < 0.02
+    (found,) = quickly(lambda: checked(raw, {name_of(rsa_key()): [record]}))
     assert found.result is result  # RFC 8301 §3.2
 
 
 @pytest.mark.parametrize("exponent", [2**64 + 1, 2**32 + 1])
 def test_ax13_large_exponents_are_refused(exponent: int) -> None:
-    begun = time.perf_counter()
-    (found,) = checked(made(), {name_of(rsa_key()): [b"p=" + base64.b64encode(odd_rsa(2048, exponent))]})
-    assert time.perf_counter() - begun < 0.02
+    (found,) = quickly(lambda: checked(made(), {name_of(rsa_key()): [b"p=" + base64.b64encode(odd_rsa(2048, exponent))]}))
     assert found.result is Result.PERMERROR
 
 
@@ -259,9 +259,7 @@ _REST = b"a=rsa-sha256; d=one.test; s=sel; bh=" + base64.b64encode(bytes(32))
 ])
 def test_ax15_what_is_no_signature_is_a_permerror_and_costs_no_question(raw: bytes) -> None:
     asked: list[str] = []
-    begun = time.perf_counter()
-    (found,) = checked(raw, published(rsa_key()), asked=asked)
-    assert time.perf_counter() - begun < 0.02
+    (found,) = quickly(lambda: checked(raw, published(rsa_key()), asked=asked))
     assert (found.result, asked) == (Result.PERMERROR, [])
     assert found.because
 
@@ -288,9 +286,7 @@ def _record(more: bytes) -> bytes:
     ([b"x"] * 100 + [_record(b"")], Result.PERMERROR),
 ])
 def test_ax16_key_records(records: list[bytes], result: Result) -> None:
-    begun = time.perf_counter()
-    (found,) = checked(_AX16, {name_of(rsa_key()): records})
-    assert time.perf_counter() - begun < 0.02
+    (found,) = quickly(lambda: checked(_AX16, {name_of(rsa_key()): records}))
     assert found.result is result
 
 
