@@ -165,16 +165,23 @@ def tampered(server: Ekiden, out: Path, *rules: str) -> Iterator[Tracer]:
 def send(server: Ekiden, to: str, subject: str, size: int = 100) -> tuple[int, bytes]:
     """One message by SMTP; the code and text that decided: that of the final dot, or the first refusal. 0: the connection broke."""
     try:
-        with smtplib.SMTP("127.0.0.1", server.ports["mx"], timeout=60) as client:
-            client.ehlo("client.two.test")
-            for answer in (client.mail("x@two.test"), client.rcpt(to)):
-                if answer[0] != 250:
-                    return answer
-            return client.data(f"Subject: {subject}\r\n\r\n".encode() + b"some text of a message\r\n" * (size // 24))
+        client = smtplib.SMTP("127.0.0.1", server.ports["mx"], timeout=60)
+    except (OSError, smtplib.SMTPException):
+        return 0, b""
+    try:
+        client.ehlo("client.two.test")
+        for answer in (client.mail("x@two.test"), client.rcpt(to)):
+            if answer[0] != 250:
+                return answer
+        return client.data(f"Subject: {subject}\r\n\r\n".encode() + b"some text of a message\r\n" * (size // 24))
     except smtplib.SMTPDataError as refused:
         return refused.smtp_code, refused.smtp_error if isinstance(refused.smtp_error, bytes) else refused.smtp_error.encode()
     except (OSError, smtplib.SMTPException):
         return 0, b""
+    finally:
+        with contextlib.suppress(OSError, smtplib.SMTPException):  # whatever a server that ends says to QUIT
+            client.quit()
+        client.close()
 
 
 def by_address(server: Ekiden) -> dict[str, list[bytes]]:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +122,7 @@ def _leave(*_: object) -> None:
     os._exit(0)
 
 
-def run_loop(work: Awaitable[int]) -> int:
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run the event loop of a process. Raises NoThreads where the system has given too few for beginning."""
     statuses: list[int] = []
 
@@ -143,6 +143,8 @@ def run_loop(work: Awaitable[int]) -> int:
         if not statuses:
             raise NoThreads from error
         # The loop wanted one more thread for ending the others, which end with the process.
+    finally:
+        work.close()  # where the loop could not even begin with it
     return statuses[0]
 
 

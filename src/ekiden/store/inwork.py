@@ -70,7 +70,8 @@ class InWork:
     def close(self) -> None:
         """In good order: nothing is left."""
         if self._fd >= 0:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that takes nothing any more; a file of free slots accuses nobody
+                self._path.unlink()
             os.close(self._fd)
             self._fd = -1
 

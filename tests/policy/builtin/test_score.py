@@ -221,7 +221,7 @@ def test_nobody_gets_less_than_his_sum_and_nobody_more(
     levels = []
     for account in accounts:
         extra = next((like.probability for like in likes if like.account == account), 0.0)
-        more = 40 if extra >= 0.99 else 30 if extra >= 0.95 else 15 if extra >= 0.8 else 0
+        more = 50 if extra >= 0.99 else 30 if extra >= 0.95 else 15 if extra >= 0.8 else 0
         level = rules.thresholds.level(points + more)
         levels.append(level)
         if not refused and account is not None:
