@@ -299,7 +299,7 @@ def _a_file(folder: Path) -> Path:
 def _flip(folder: Path) -> None:
     file = _a_file(folder)
     content = bytearray(file.read_bytes())
-    content[100] ^= 1
+    content[len(content) // 2] ^= 1
     file.write_bytes(content)
 
 
