@@ -181,3 +181,20 @@ def test_an_opinion_is_asked_for_directly_too(tmp_path: Path) -> None:
         assert common.probability > 0.95
 
     in_school(tmp_path, work)
+
+
+def test_what_changes_while_it_is_read_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(school: School) -> None:
+        read = school.database.read
+
+        async def read_and_hear(work: Callable[[Tx], object]) -> object:
+            found = await read(work)
+            monkeypatch.setattr(school.database, "read", read)
+            await teach(school, school.alice, LESSONS)  # after the row was read, before the answer is here
+            return found
+
+        monkeypatch.setattr(school.database, "read", read_and_hear)
+        assert await ask(school, NEW_SPAM, school.alice) == ()
+        assert len(await ask(school, NEW_SPAM, school.alice)) == 1
+
+    in_school(tmp_path, work)

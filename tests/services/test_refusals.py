@@ -96,6 +96,16 @@ def test_a_broken_store_changes_no_refusal(tmp_path: Path) -> None:
     _in(tmp_path, work)
 
 
+def test_one_that_is_there_already_changes_no_refusal_either(tmp_path: Path) -> None:
+    async def work(world: _World) -> None:
+        envelope = world.envelope()
+        assert await world.refusals.keep(envelope, [], NOT_ALLOWED) is not NOT_ALLOWED
+        assert await world.refusals.keep(envelope, [], NOT_ALLOWED) is NOT_ALLOWED
+        assert world.noted == ["refusal-not-kept"]
+
+    _in(tmp_path, work)
+
+
 def test_a_journey_of_any_length_is_stored_small() -> None:
     end = journey.Refused(NOW, "550 no")
     said = journey.Judged(NOW, "p", "message", "reject", "no")

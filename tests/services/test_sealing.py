@@ -115,6 +115,21 @@ def test_what_cannot_be_sealed_leaves_without(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_what_our_own_reader_breaks_at_leaves_without(tmp_path: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield LETTER
+        raise ValueError("a fault of ours")
+
+    async def work() -> None:
+        async with chain(tmp_path, forwarding="seal = true") as there:
+            await give_keys(there.two.house, "two.test", "r2", zone=there.zone)
+            sealing = there.two.house.sealing
+            assert sealing is not None
+            assert (await sealing.seal(b"", broken(), "two.test")).fields == b""
+
+    asyncio.run(work())
+
+
 def test_nothing_is_sealed_while_the_dns_cannot_tell_what_the_chain_is_worth(tmp_path: Path) -> None:
     async def work() -> None:
         async with chain(tmp_path, forwarding="seal = true") as there:

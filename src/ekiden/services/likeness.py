@@ -41,6 +41,7 @@ class Likenesses:
         self._log = log
         self._known: dict[AccountId, Learner | None] = {}
         self._known_until = 0.0
+        self._heard = 0
         changes.on_poke(self._hear)
 
     def about(self, raw: bytes, headers: Headers, accounts: Collection[AccountId]) -> Learned:
@@ -72,13 +73,17 @@ class Likenesses:
         known = self._known
         unknown = [account for account in accounts if account not in known]
         if unknown:
+            heard = self._heard
             found = await self._database.read(lambda tx: lessons.learners(tx, unknown))
+            if heard != self._heard:  # what was read may be the past already: good for this message, and not for a minute
+                return {**{each: learner for each in accounts if (learner := known.get(each)) is not None}, **found}
             for account in unknown:
                 known[account] = found.get(account)
         return {account: learner for account in accounts if (learner := known.get(account)) is not None}
 
     def _hear(self, account: AccountId) -> None:
         if account <= taught_of(EVERYBODY):
+            self._heard += 1
             self._known.pop(AccountId(taught_of(EVERYBODY) - account), None)
 
 

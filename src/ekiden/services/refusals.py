@@ -19,7 +19,7 @@ from ekiden.policy.stage import Log
 from ekiden.smtp import replies
 from ekiden.smtp.replies import Reply
 from ekiden.store import refused
-from ekiden.store.database import Database
+from ekiden.store.database import Conflict, Database
 
 A_MINUTE = 60
 MOST_BYTES = 32 * 1024
@@ -59,7 +59,7 @@ class Refusals:
         row = bounded(steps, journey.Refused(now, said))
         try:
             await self._database.write(lambda tx: refused.keep(tx, refusal, row))
-        except StoreError as error:  # it is refused all the same; that the store is broken is told by whoever needs it
+        except (StoreError, Conflict) as error:  # it is refused all the same; that the store is broken is told by whoever needs it
             self._log("refusal-not-kept", level="warning", envelope=id_text(envelope.id), because=str(error))
             return reply
         return replies.named(reply, envelope.id)
